@@ -46,13 +46,15 @@ loras: $(VENV)/demo.stamp $(VENV)/smollm2.stamp
 clients: $(VENV)/dev.stamp $(CLIENTS)/logits $(CLIENTS)/mlx/done.stamp
 	$(VENV)/bin/python -m tools.clients --home $(CLIENTS) $(FAMILIES)
 
-# Tests against an S3 server and on a Ray cluster. They have an environment of their own: moto needs an older pydantic.
+# Tests against an S3 server and on a Ray cluster. They have an environment of their own, because moto needs older packages:
+# what constraints-cluster.txt pins replaces what constraints.txt says of the same package.
 cluster: $(CLUSTER)/done.stamp
-	$(CLUSTER)/bin/python -m pytest tests/io/storage tests/run/test_on_ray.py
+	$(CLUSTER)/bin/python -m pytest tests/io/storage tests/run/test_on_ray.py tests/run/test_on_ray_from_storage.py \
+	  tests/cli/test_executors.py
 
-$(CLUSTER)/done.stamp: $(MANIFESTS)
+$(CLUSTER)/done.stamp: $(MANIFESTS) constraints-cluster.txt
 	$(PYTHON) -m venv --clear $(CLUSTER)
-	grep -v '^pydantic' constraints.txt > $(CLUSTER)/constraints.txt
+	awk -F== '!known[$$1]++' constraints-cluster.txt constraints.txt > $(CLUSTER)/constraints.txt
 	$(CLUSTER)/bin/python -m pip --disable-pip-version-check --quiet install --constraint $(CLUSTER)/constraints.txt --editable '.[cluster]'
 	touch $@
 

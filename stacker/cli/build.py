@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stacker.cli.app import BUILD, For, Json, Parameters, Spec, app, format_examples
+from stacker.cli.executors import Address, CacheDir, CacheSize, Writer, choose_executor, set_cache
 from stacker.cli.parameters import parse_assignments
-from stacker.cli.parts import choose_executor, write_part
+from stacker.cli.parts import write_part
 from stacker.cli.terminal.printing import make_console, print_json, print_problems, print_warnings, problems_json
 from stacker.cli.terminal.progress import show_progress
-from stacker.cli.terminal.streams import drop_output
+from stacker.cli.terminal.streams import drop_output, keep_output_clean
 from stacker.core.plan.shard_layout import LayoutKind
-from stacker.errors import Mark, SpecError, StorageError, raise_problems, select_errors, select_warnings
+from stacker.errors import Mark, Problem, SpecError, StorageError, raise_problems, select_errors, select_warnings
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
@@ -88,13 +91,6 @@ Part = Annotated[
         help="Write only the K-th of N parts of the shards, into OUT.parts; stacker commit puts the parts together.",
     ),
 ]
-Executor = Annotated[
-    str, typer.Option("--executor", metavar="NAME", help="What writes the shards: local, or ray for a Ray cluster.")
-]
-Address = Annotated[
-    str | None,
-    typer.Option("--address", metavar="HOST:PORT", envvar="RAY_ADDRESS", help="The Ray cluster; none: start Ray here."),
-]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
 
 
@@ -126,8 +122,10 @@ def build(
     digests: Digests = False,
     stream: Stream = False,
     shards: Part = None,
-    executor: Executor = "local",
+    executor: Writer = "local",
     address: Address = None,
+    cache_dir: CacheDir = None,
+    cache_size: CacheSize = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -135,21 +133,30 @@ def build(
     from stacker.compose import load
     from stacker.io.donors.streaming import DonorAccess
     from stacker.run.building import BuildOptions
+    from stacker.run.executors import EXECUTORS
+
+    memory = _parse_size(max_memory, "--max-memory")
+    stack = load(spec, parameters=parse_assignments(parameter)).for_clients(clients or ())
+    size = _parse_size(shard_size, "--shard-size")
+    stack = stack.in_shards(size) if size else stack
+    print_warnings((*stack.problems, *(() if quiet else _find_doubts(stack))))
+    access = DonorAccess.STREAM if stream else DonorAccess.FETCH
+    where = choose_executor(executor, address, EXECUTORS)
+    set_cache(cache_dir, cache_size, stream=stream)
+    options = BuildOptions(force, restart, workers, memory, layout, device, digests, where, access)
+    write = partial(write_part, stack, Path(out), shards) if shards else partial(_write_whole, stack, out)
+    write(options, quiet=quiet, json=json)
+
+
+def _parse_size(text: str | None, option: str) -> int | None:
     from stacker.spec.language.value_grammar import parse_size
 
-    memory = parse_size(max_memory, Mark("--max-memory")) if max_memory else None
-    stack = load(spec, parameters=parse_assignments(parameter)).for_clients(clients or ())
-    if shard_size:
-        stack = stack.in_shards(parse_size(shard_size, Mark("--shard-size")))
-    doubts = () if quiet or select_errors(stack.problems) else select_warnings(stack.lints())
-    print_warnings((*stack.problems, *doubts))
-    access = DonorAccess.STREAM if stream else DonorAccess.FETCH
-    where = choose_executor(executor, address)
-    options = BuildOptions(force, restart, workers, memory, layout, device, digests, where, access)
-    if shards:
-        write_part(stack, Path(out), shards, options, quiet=quiet, json=json)
-        return
-    _write_whole(stack, out, options, quiet=quiet, json=json)
+    return parse_size(text, Mark(option)) if text else None
+
+
+def _find_doubts(stack: Stack) -> Sequence[Problem]:
+    """The warnings about a stack without errors."""
+    return () if select_errors(stack.problems) else select_warnings(stack.lints())
 
 
 def _write_whole(stack: Stack, out: str, options: BuildOptions, *, quiet: bool, json: bool) -> None:
@@ -158,7 +165,8 @@ def _write_whole(stack: Stack, out: str, options: BuildOptions, *, quiet: bool, 
     from stacker.spec.language.value_grammar import is_address
     from stacker.upload import build_to_storage
 
-    with show_progress("building", "fetching", "checking", quiet=quiet or json) as (writing, fetching, checking):
+    progress = show_progress("building", "fetching", "checking", quiet=quiet or json)
+    with progress as (writing, fetching, checking), keep_output_clean():
         listener = Listener(writing, fetching, checking, print_warnings)
         if is_address(out):
             built = build_to_storage(stack, out, options, listener)

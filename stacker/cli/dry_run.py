@@ -38,12 +38,12 @@ def check(
     wrong = select_errors(stack.problems)
     lints = () if wrong else stack.lints()
     if json:
-        found = {"problems": problems_json(stack.problems), "lints": problems_json(lints)}
+        found = {"fixed": fixed, "problems": problems_json(stack.problems), "lints": problems_json(lints)}
         beside = {"programs": verdicts_json(loaded.verdicts()), "files": side_files_json(stack.side_files)}
-        print_json({"ok": not wrong} | ({"fixed": fixed} if fix else {}) | found | beside)
+        print_json({"ok": not wrong} | found | beside)
         raise typer.Exit(find_exit_code(wrong))
-    doubts = select_warnings(lints)
-    print_warnings((*stack.problems, *doubts))
+    doubts = select_warnings((*stack.problems, *lints))
+    print_warnings((*stack.problems, *select_warnings(lints)))
     raise_problems(wrong)
     text = f"{spec}: {len(stack.graph.layers)} layers, {_doubts_text(len(doubts))}"
     verdicts = loaded.verdicts()

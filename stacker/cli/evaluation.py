@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,13 @@ import typer
 
 from stacker.cli.app import RUN, Json, Parameters, app, format_examples
 from stacker.cli.candidates import open_candidates, write_file
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind, Memory
 from stacker.cli.terminal.completion import complete_donor
 from stacker.cli.terminal.counts import show_counts
 from stacker.cli.terminal.printing import make_console, print_json
-from stacker.errors import SpecError
+from stacker.errors import Problem, SpecError, attempt, raise_problems
 
 if TYPE_CHECKING:
     from stacker.measure.comparison.evaluation import Examination
@@ -78,6 +80,8 @@ def evaluate(
     dtype: Kind = None,
     max_memory: Memory = None,
     no_cache: NoCache = False,
+    executor: Measurer = "local",
+    address: Address = None,
     svg: Svg = None,
     json: Json = False,
 ) -> None:
@@ -90,8 +94,8 @@ def evaluate(
     reading = Reading(text, passage, window, stride, batch, no_cache)
     examination = replace(examine(reading, questions, probe_set), generations=generate)
     candidates = open_candidates(sources, parameter, device, dtype, max_memory)
-    with show_counts(quiet=json) as watch_for:
-        found = evaluate(candidates, examination, watch_for)
+    with show_counts(quiet=json) as watch_for, open_workers(executor, address) as workers:
+        found = evaluate(candidates, examination, watch_for, workers)
     _show(found, svg, as_json=json)
 
 
@@ -147,15 +151,22 @@ class Reading:
 
 
 def examine(reading: Reading, questions: Sequence[Path] = (), sets: Sequence[str] = ()) -> Examination:
-    """What is measured: the passages of the texts, and the questions of files and of generated sets."""
+    """What is measured: the passages of the texts, and the questions of files and of generated sets.
+
+    All that is wrong with both is raised together.
+    """
     from stacker.io.files.cache_folder import find_user_cache
     from stacker.measure.comparison.evaluation import Examination
     from stacker.measure.score_cache import ScoreCache
     from stacker.measure.texts import Windowing, read_passages
 
+    problems: list[Problem] = []
+    passages = attempt(problems, partial(read_passages, reading.text, reading.passage)) if reading.text else ()
+    asked = attempt(problems, partial(_collect, questions, sets))
+    raise_problems(problems)
     return Examination(
-        read_passages(reading.text, reading.passage) if reading.text else (),
-        _collect(questions, sets),
+        passages or (),
+        asked or (),
         windowing=Windowing(reading.window, reading.stride or max(1, reading.window // 2)),
         batch=reading.batch,
         cache=ScoreCache(None if reading.no_cache else find_user_cache("scores")),

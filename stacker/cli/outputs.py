@@ -7,10 +7,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-from stacker.errors import Problem, SpecError, StackerError, raise_problems
+from stacker.errors import Problem, SpecError, StackerError, attempt, raise_problems
 from stacker.io.disk.storage import explain_errors
 from stacker.io.files.paths import is_file, is_folder, is_same_file, read_status, resolve_links
 from stacker.io.files.spec_files import find_spec_file, read_spec_file
@@ -30,17 +31,22 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[str | Pat
 
     `outputs` maps options, such as `--svg`, to the paths given with them. A `-` is a standard stream, and no file. The
     specs that a spec names as its donors are inputs, too. StorageError if an output is a folder or would be in a folder
-    that does not exist, before any work is done for it.
+    that does not exist, before any work is done for it. All that is wrong is raised together.
     """
     files = {option: path for option, path in outputs.items() if path is not None and str(path) != _STANDARD}
     read = [path for each in inputs if files and str(each) != _STANDARD for path in _list_specs(Path(each), ())]
-    raise_problems((*_find_clashes(files, [*dict.fromkeys(read)]), *_find_foreign_files(files)))
+    problems = [*_find_clashes(files, [*dict.fromkeys(read)]), *_find_foreign_files(files)]
     for path in files.values():
-        with explain_errors(path):
-            if is_folder(path):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if not is_folder(path.parent):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        attempt(problems, partial(_check_place, path))
+    raise_problems(problems)
+
+
+def _check_place(path: Path) -> None:
+    with explain_errors(path):
+        if is_folder(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not is_folder(path.parent):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _list_specs(path: Path, opened: tuple[Path, ...]) -> Iterator[Path]:

@@ -1,8 +1,7 @@
-"""Building on several machines: executors, parts (`build --shards K/N`), and the command commit."""
+"""Building in parts on several machines (`build --shards K/N`), and the command commit."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 from stacker.cli.app import BUILD, Json, app, format_examples
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.cli.terminal.progress import show_progress
-from stacker.errors import Mark, SpecError, did_you_mean, escape_text
+from stacker.errors import Mark
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
@@ -20,18 +19,6 @@ if TYPE_CHECKING:
 _Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, as it was given to stacker build.")]
 _Force = Annotated[bool, typer.Option("--force", "-f", help="Replace the checkpoint at OUT.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only problems.")]
-
-
-def choose_executor(name: str, address: str | None) -> str:
-    """Check the name of an executor, and tell Ray the address of the cluster; SpecError for an unknown name."""
-    from stacker.run.executors import EXECUTORS
-
-    if name not in EXECUTORS:
-        hint = did_you_mean(name, EXECUTORS)
-        raise SpecError.of(f"there is no executor '{escape_text(name)}'", hint, Mark("--executor"))
-    if address:
-        os.environ["RAY_ADDRESS"] = address
-    return name
 
 
 def write_part(stack: Stack, out: Path, text: str, options: BuildOptions, *, quiet: bool, json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stacker.cli.app import RUN, Json, Parameters, app, format_examples
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.junctions import keep_distances, measure_turns
 from stacker.cli.outputs import check_outputs
 from stacker.cli.parameters import Given, share_assignments
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from stacker.measure.probes.proposals import Origin
     from stacker.measure.probes.results import DepthMap, Likeness, Proposal, Survey
     from stacker.measure.probes.settings import ProbeSettings
+    from stacker.measure.workers.workers import Workers
     from stacker.text.emitter import Tree
 
 Sources = Annotated[
@@ -85,6 +87,8 @@ def probe(
     device: Device = "cpu",
     dtype: Kind = None,
     max_memory: Memory = None,
+    executor: Measurer = "local",
+    address: Address = None,
     json: Json = False,
 ) -> None:
     """Look into a donor: what its layers do, which can be repeated or dropped; or how alike two donors are."""
@@ -100,15 +104,23 @@ def probe(
     if len(loaded) == 2:
         _show_likeness((sources[0], sources[1]), settings, loaded, as_json=json)
         return
-    _show_source(sources[0], settings, files, *loaded[0], as_json=json)
+    with open_workers(executor, address) as workers:
+        _show_source(sources[0], settings, files, *loaded[0], workers, as_json=json)
 
 
 def _show_source(
-    source: str, settings: ProbeSettings, files: dict[str, Path], stack: Stack, live: LiveStack, *, as_json: bool
+    source: str,
+    settings: ProbeSettings,
+    files: dict[str, Path],
+    stack: Stack,
+    live: LiveStack,
+    workers: Workers,
+    *,
+    as_json: bool,
 ) -> None:
     """Probe one source, print and write what was found, and exit with 130 if the map was interrupted."""
     folder = make_folder(files["specs"]) if "specs" in files else Path()
-    survey, found, proposals = _probe(settings, stack, live, source, folder, as_json=as_json)
+    survey, found, proposals = _probe(settings, stack, live, workers, source, folder, as_json=as_json)
     keep_distances([stack, stack], survey.distances)
     turns = measure_turns(stack, settings, live.settings)
     write_map_files(files, survey, found, proposals)
@@ -191,7 +203,14 @@ def _describe_origin(source: str, stack: Stack, folder: Path) -> Origin:
 
 
 def _probe(
-    settings: ProbeSettings, stack: Stack, live: LiveStack, source: str, folder: Path, *, as_json: bool
+    settings: ProbeSettings,
+    stack: Stack,
+    live: LiveStack,
+    workers: Workers,
+    source: str,
+    folder: Path,
+    *,
+    as_json: bool,
 ) -> tuple[Survey, DepthMap | None, tuple[Proposal, ...]]:
     from stacker.cli.terminal.growth import show_growth
     from stacker.compose import load_text
@@ -204,7 +223,7 @@ def _probe(
     def read_spec(text: str) -> Stack:
         return load_text(text.encode(), folder / "edit.yml", read=read)
 
-    session = open_session(settings, live, origin, read_spec)
+    session = open_session(settings, live, origin, read_spec, workers)
     survey = session.survey()
     if not as_json:
         print_survey(survey, settings.runs)

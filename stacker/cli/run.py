@@ -106,9 +106,7 @@ def run(
     opened = zip(sources, share_assignments(sources, parameter), strict=True)
     speakers = [_open_speaker(source, given, device, dtype, max_memory) for source, given in opened]
     if chat or system:
-        _check_templates(speakers, raw=raw)
-    for speaker in speakers if system else ():
-        speaker.messages.append({"role": "system", "content": str(system)})
+        _begin_chat(speakers, system, raw=raw)
     if chat:
         _talk(speakers, options, seed)
         return
@@ -193,14 +191,16 @@ def _answer(
     return answer
 
 
-def _check_templates(speakers: list[_Speaker], *, raw: bool) -> None:
-    """Raise a SpecError if a chat or a system message was asked for, and not all stacks can have one."""
+def _begin_chat(speakers: list[_Speaker], system: str | None, *, raw: bool) -> None:
+    """Give all stacks the system message, if there is one; SpecError if one of them cannot have a chat."""
     if raw:
         raise SpecError.of("--raw uses no chat template, which --chat and --system need", "leave out --raw")
     untaught = [each.name for each in speakers if not getattr(each.tokenizer, "chat_template", None)]
     if untaught:
         hint = "use --prompt without --system, which continues a text"
         raise SpecError.of(f"{', '.join(untaught)}: no chat template", hint)
+    for speaker in speakers if system else ():
+        speaker.messages.append({"role": "system", "content": str(system)})
 
 
 def _talk(speakers: list[_Speaker], options: dict[str, Any], seed: int) -> None:

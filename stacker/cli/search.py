@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stacker.cli.app import RUN, Json, app, format_examples
 from stacker.cli.candidates import write_file
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
-from stacker.errors import Blame, Mark, Problem, SpecError, attempt, raise_problems
+from stacker.errors import Mark, Problem, SpecError, attempt, raise_problems
 
 if TYPE_CHECKING:
+    from stacker.measure.workers.workers import Workers
+    from stacker.search.limits import Limit
     from stacker.search.results import Trial
-    from stacker.searching.options import SearchOptions
+    from stacker.searching.options import Bounds, SearchOptions
     from stacker.searching.winners import Outcome
     from stacker.view.search.words import SearchStory
 
 SHOW = "show"
-Parsed = TypeVar("Parsed")
 Source = Annotated[str, typer.Argument(metavar="SPEC", help="A spec to start from; or `show`, followed by a log.")]
 Shown = Annotated[Path | None, typer.Argument(metavar="[LOG]", help="After `show`: the log of a search.")]
 Moved = Annotated[
@@ -96,6 +98,8 @@ def search(
     window: Window = 512,
     device: Device = "cpu",
     dtype: Kind = None,
+    executor: Measurer = "local",
+    address: Address = None,
     out: Out = None,
     log: LogFile = None,
     svg: Svg = None,
@@ -103,51 +107,50 @@ def search(
     json: Json = False,
 ) -> None:
     """Search for a better stack: the parameters of a spec and the order of layers, judged on texts it has not seen."""
-    from stacker.search.limits import Limit, parse_count, parse_time
-    from stacker.searching.options import Bounds, SearchOptions
+    from stacker.searching.options import SearchOptions
 
     if source == SHOW:
         _show_log(shown, svg, html, as_json=json)
         return
-    if shown is not None:
-        raise SpecError.of(f"'{shown}' is too much", f"to look at a log: stacker search show {source}")
-    problems = [*_check_winner(out)]
-    files = {"-o": out, "--log": log, "--svg": svg, "--html": html}
-    attempt(problems, partial(_check_outputs, files, (source, *text, *questions)))
-    seconds = attempt(problems, partial(_parse, parse_time, budget, "--budget"))
-    most = attempt(problems, partial(_parse, parse_count, max_params, "--max-params"))
-    kind = attempt(problems, partial(_parse_dtype, dtype))
+    problems = _list_slips(source, shown, {"-o": out, "--log": log, "--svg": svg, "--html": html}, (*text, *questions))
     options = SearchOptions(
-        tuple(text), out or Path("best.yml"), log, tuple(questions), Limit(candidates, seconds), arrange,
-        _split(strategy), _split(objective) or ("loss",), Bounds(max_layers, most, _split(licence) or ()), seed,
-        spread, passages, window, device, kind, tuple(parameter or ()),
+        tuple(text), out or Path("best.yml"), log, tuple(questions), _limit(problems, candidates, budget), arrange,
+        _split(strategy), _split(objective) or ("loss",), _bound(problems, max_layers, max_params, licence), seed,
+        spread, passages, window, device, attempt(problems, partial(_parse_dtype, dtype)), tuple(parameter or ()),
     )  # fmt: skip
-    _show(_run(source, options, problems, quiet=json), svg, html, as_json=json)
+    workers = partial(open_workers, executor, address)
+    _show(_run(source, options, problems, workers, quiet=json), svg, html, as_json=json)
 
 
-def _check_winner(out: Path | None) -> Iterator[Problem]:
-    if out is None:
-        yield Problem("there is no file for the winner", "name one: -o best.yml")
-    elif out.suffix not in (".yml", ".yaml"):
-        yield Problem(f"-o {out} is not the name of a spec", f"end it with .yml: -o {out.with_suffix('.yml')}")
+def _limit(problems: list[Problem], candidates: int | None, budget: str | None) -> Limit:
+    from stacker.search.limits import Limit, parse_time
+
+    return Limit(candidates, attempt(problems, partial(parse_time, budget, "--budget")) if budget else None)
 
 
-def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Path]) -> None:
-    """Raise an error that lists files which cannot be written in the end, before anything is searched."""
-    from stacker.io.files.paths import is_folder
+def _bound(problems: list[Problem], layers: int | None, parameters: str | None, licences: str | None) -> Bounds:
+    from stacker.search.limits import parse_count
+    from stacker.searching.options import Bounds
 
-    problems: list[Problem] = []
-    attempt(problems, partial(check_outputs, outputs, inputs))
-    for option, path in outputs.items():
-        if path is not None and not is_folder(path.absolute().parent):
-            message = f"{option}: there is no folder {path.parent}"
-            problems.append(Problem(message, "make it first", Mark(str(path)), blame=Blame.STORAGE))
-    raise_problems(problems)
+    most = attempt(problems, partial(parse_count, parameters, "--max-params")) if parameters else None
+    return Bounds(layers, most, _split(licences) or ())
 
 
-def _parse(parse: Callable[[str, str], Parsed], text: str | None, name: str) -> Parsed | None:
-    """What the text of an option means; None if the option is not given."""
-    return None if text is None else parse(text, name)
+def _list_slips(
+    source: str, shown: Path | None, files: Mapping[str, Path | None], inputs: Sequence[Path]
+) -> list[Problem]:
+    """What is wrong with the words after the command and with the files that are written in the end."""
+    problems = []
+    if shown is not None:
+        problems.append(Problem(f"'{shown}' is too much", f"to look at a log: stacker search show {source}"))
+    winner = files["-o"]
+    if winner is None:
+        problems.append(Problem("there is no file for the winner", "name one: -o best.yml"))
+    elif winner.suffix not in (".yml", ".yaml"):
+        hint = f"end it with .yml: -o {winner.with_suffix('.yml')}"
+        problems.append(Problem(f"-o {winner} is not the name of a spec", hint))
+    attempt(problems, partial(check_outputs, files, (source, *inputs)))
+    return problems
 
 
 def _split(names: str | None) -> tuple[str, ...] | None:
@@ -161,7 +164,14 @@ def _parse_dtype(dtype: str | None) -> str | None:
     return found.torch_name if found else None
 
 
-def _run(source: str, options: SearchOptions, problems: list[Problem], *, quiet: bool) -> SearchStory:
+def _run(
+    source: str,
+    options: SearchOptions,
+    problems: list[Problem],
+    engage: Callable[[], AbstractContextManager[Workers]],
+    *,
+    quiet: bool,
+) -> SearchStory:
     """Search, unless there are `problems`, which are told together with those of the spec and the texts."""
     from stacker.searching.preparation import prepare
 
@@ -172,8 +182,8 @@ def _run(source: str, options: SearchOptions, problems: list[Problem], *, quiet:
     from stacker.searching.pipeline import run_search
 
     try:
-        with _show_progress(quiet=quiet) as (tell, note):
-            outcome = run_search(request, tell, note)
+        with _show_progress(quiet=quiet) as (tell, note), engage() as workers:
+            outcome = run_search(request, tell, note, workers)
     except KeyboardInterrupt:
         if options.log:
             make_console(stderr=True).print("interrupted; the same command goes on from here")

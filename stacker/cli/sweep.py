@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,16 +13,19 @@ import typer
 from stacker.cli.app import RUN, Json, Spec, app, format_examples
 from stacker.cli.candidates import write_file
 from stacker.cli.evaluation import Batch, Length, NoCache, Questions, Reading, Size, Stride, examine
+from stacker.cli.executors import Address, Measurer, open_workers
 from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind, Memory, parse_settings
 from stacker.cli.terminal.counts import show_counts
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
-from stacker.errors import Mark, SpecError, raise_problems
+from stacker.errors import Mark, Problem, SpecError, attempt, raise_problems
 
 if TYPE_CHECKING:
     from stacker.compose import Stack
     from stacker.io.donors.reader import ReadDonor
+    from stacker.live.live_stack import Settings
     from stacker.search.sweeps.results import Sweep
+    from stacker.searching.sweeping import SweepRequest
 
 Swept = Annotated[
     list[str] | None,
@@ -64,32 +70,62 @@ def sweep(
     dtype: Kind = None,
     max_memory: Memory = None,
     no_cache: NoCache = False,
+    executor: Measurer = "local",
+    address: Address = None,
     svg: Svg = None,
     html: Html = None,
     json: Json = False,
 ) -> None:
     """Try many values of a spec's parameters on texts or questions; the same command goes on after an interruption."""
-    from stacker.io.donors.reader import read_donor, remember_donors
-    from stacker.search.sweeps.grid import choose_points, parse_axes
-    from stacker.searching.sweeping import SweepRequest, run_sweep
+    from stacker.searching.sweeping import run_sweep
 
-    _check_scored(text, questions)
-    check_outputs({"-o": out, "--svg": svg, "--html": html}, (spec, *text, *questions))
-    read = remember_donors(read_donor)
-    stack = _load(spec, out, read)
-    axes = parse_axes(parameter or (), stack.spec.parameters)
-    points = choose_points(axes, random, seed)
-    asked = examine(Reading(text, passage, window, stride, batch, no_cache), questions)
-    request = SweepRequest(stack, axes, points, asked, parse_settings(device, dtype, max_memory), read, log)
-    with show_counts(quiet=json) as watch_for:
-        found = run_sweep(request, watch_for)
-    _write_files(found, stack, out, svg, html)
+    reading = Reading(text, passage, window, stride, batch, no_cache)
+    outputs = {"-o": out, "--log": log, "--svg": svg, "--html": html}
+    asked = _Asked(spec, parameter or [], random, seed, reading, questions, outputs)
+    request = _prepare(asked, partial(parse_settings, device, dtype, max_memory))
+    with show_counts(quiet=json) as watch_for, open_workers(executor, address) as workers:
+        found = run_sweep(request, watch_for, workers)
+    _write_files(found, request.stack, out, svg, html)
     _show(found, out, as_json=json)
 
 
-def _check_scored(text: list[Path], questions: list[Path]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Options of a sweep, as they were given."""
+
+    spec: Path
+    words: list[str]
+    random: int | None
+    seed: int
+    reading: Reading
+    questions: list[Path]
+    outputs: dict[str, Path | None]
+
+
+def _prepare(asked: _Asked, make_settings: Callable[[], Settings]) -> SweepRequest:
+    """What is swept; all that is wrong with the options, the spec and the texts is raised together."""
+    from stacker.io.donors.reader import read_donor, remember_donors
+    from stacker.search.sweeps.grid import choose_points, parse_axes
+    from stacker.searching.sweeping import SweepRequest
+
+    text, questions = asked.reading.text, asked.questions
+    problems = [*_check_scored(text, questions)]
+    attempt(problems, partial(check_outputs, asked.outputs, (asked.spec, *text, *questions)))
+    settings = attempt(problems, make_settings)
+    examination = attempt(problems, partial(examine, asked.reading, questions))
+    read = remember_donors(read_donor)
+    stack = attempt(problems, partial(_load, asked.spec, asked.outputs["-o"], read))
+    axes = attempt(problems, partial(parse_axes, asked.words, stack.spec.parameters)) if stack else None
+    points = attempt(problems, partial(choose_points, axes, asked.random, asked.seed)) if axes else None
+    raise_problems(problems)
+    if stack is None or axes is None or points is None or examination is None or settings is None:
+        raise SpecError.of("the sweep cannot begin")
+    return SweepRequest(stack, axes, points, examination, settings, read, asked.outputs["--log"])
+
+
+def _check_scored(text: list[Path], questions: list[Path]) -> Iterator[Problem]:
     if not (text or questions):
-        raise SpecError.of("there is nothing to score", "name a text with --text, or questions with --questions")
+        yield Problem("there is nothing to score", "name a text with --text, or questions with --questions")
 
 
 def _load(spec: Path, out: Path | None, read: ReadDonor) -> Stack:

@@ -14,31 +14,33 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 MAX_JSON_BYTES = 16_000_000
 _MAX_DIGITS = 40
 _LONG_NUMBER = re.compile(rb"\d{41}")
-_MOST_VALUES = 2_000_000
-"""The largest tokenizer.json of a published model in 2026, Gemma 3's, has 1.3 million values."""
+MOST_VALUES = 200_000
+"""The index of a checkpoint may have 150,000 tensors."""
+MANY_VALUES = 2_000_000
+"""For files that are larger than settings: the largest tokenizer.json of 2026, Gemma 3's, has 1.3 million values."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_object(data: bytes, where: str | Path) -> dict[str, Json]:
+def parse_object(data: bytes, where: str | Path, most: int = MOST_VALUES) -> dict[str, Json]:
     """Parse the bytes of a JSON file that must contain one object, as `parse_json` does.
 
     DonorError for anything but an object, and for what `parse_json` refuses.
     """
-    value = parse_json(data, where)
+    value = parse_json(data, where, most)
     if not isinstance(value, dict):
-        raise DonorError.of("this is not a JSON object", _suggest_repair(data), Mark(str(where)))
+        raise DonorError.of("this is not a JSON object", suggest_repair(data), Mark(str(where)))
     return value
 
 
 @pause_collector()
-def parse_json(data: bytes, where: str | Path) -> Json:
+def parse_json(data: bytes, where: str | Path, most: int = MOST_VALUES) -> Json:
     """Parse the bytes of a JSON file; `where` names the file in messages.
 
     DonorError for invalid JSON, for NaN, for integers of more than 40 digits, for a key that appears twice with
-    different values, and for more than about two million values, which would take too much memory.
+    different values, and for more than `most` values, roughly counted, which would take too much memory.
     """
-    if data.count(b",") > _MOST_VALUES or data.count(b"[") + data.count(b"{") > _MOST_VALUES:
-        raise DonorError.of(f"this file has more than {_MOST_VALUES:,} values", "", Mark(str(where)))
+    if data.count(b",") > most or data.count(b"[") + data.count(b"{") > most:
+        raise DonorError.of(f"this file has more than {most:,} values", "", Mark(str(where)))
     try:
         text = data.decode("utf-8")
         parse_int = _parse_integer if _LONG_NUMBER.search(data) else int  # int is ten times as fast
@@ -49,7 +51,7 @@ def parse_json(data: bytes, where: str | Path) -> Json:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else escape_text(str(error), 200)
-        raise DonorError.of(f"this is not valid JSON: {reason}", _suggest_repair(data), Mark(str(where))) from error
+        raise DonorError.of(f"this is not valid JSON: {reason}", suggest_repair(data), Mark(str(where))) from error
     return value
 
 
@@ -58,7 +60,7 @@ def format_json(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _suggest_repair(data: bytes) -> str:
+def suggest_repair(data: bytes) -> str:
     """The hint for a file that is not a JSON object: how to repair a Git LFS pointer, a web page or a damaged file."""
     if data.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer: run `git lfs pull` in the donor's folder"

@@ -48,7 +48,7 @@ class Candidate:
     @property
     def layers(self) -> int:
         """How many layers the stack has."""
-        return len({place.layer for place in self.blueprint.placements.values()} - {None})
+        return count_layers(self.blueprint)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -78,6 +78,11 @@ class Candidate:
             self.live.release()
         for name in ("tokenizer", "live", "head"):
             self.__dict__.pop(name, None)
+
+
+def count_layers(blueprint: Blueprint) -> int:
+    """How many layers a stack has."""
+    return len({place.layer for place in blueprint.placements.values()} - {None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def _look_up(
     if found is None or not known:
         found = compute()
         cache.write(parts, found)
-    return TokenScores(**found, passages=_list_passages(batches), cached=known)
+    return TokenScores(**found, passages=_list_passages(batches), cached=known and not cache.is_new(parts))
 
 
 def _compare(head: Head, reference: Reference, watch: Watch) -> torch.Tensor:

@@ -19,6 +19,7 @@ from stacker.formats.index import INDEX_FILE
 from stacker.formats.json_object import Json
 from stacker.io.disk.storage import explain_errors
 from stacker.io.files.paths import is_file, list_folder, read_status
+from stacker.io.files.regular_files import read_stored
 
 
 class Damage:
@@ -120,7 +121,7 @@ def check_shard(path: Path, shard: Shard) -> Problem | None:
 
 def _check_json(path: Path, expected: dict[str, Json]) -> Iterator[Problem]:
     try:
-        found = json.loads(path.read_bytes()) if is_file(path) else None
+        found = json.loads(read_stored(path)) if is_file(path) else None
     except (OSError, ValueError, RecursionError) as error:
         yield make_file_problem(path, f"cannot read this file: {error}")
         return

@@ -6,10 +6,11 @@ command, the driver, moves finished shards into the output and keeps the journal
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,24 +26,22 @@ from stacker.io.files.paths import exists
 from stacker.io.output.folder import Output
 from stacker.io.output.partial_folder import drop_folder
 from stacker.io.output.parts import FinishedPart
+from stacker.io.ranges.node_cache import read_cache_variables
 from stacker.progress import Watch, ignore_watch
 from stacker.run import local
 from stacker.run.compute.device import HOST
 from stacker.run.parts import cut_into_shards, find_finished, write_part
+from stacker.run.ray_cluster import choose_options, connect, count_waiting, list_needed
 
 IO = "io"
 """The custom resource that bounds how many shards a node reads and writes at once, if the nodes declare it."""
-_RETRIES = 5
-"""How often a shard is begun again after its worker or its node died."""
-_WAITING = 4
-"""How many tasks, for each CPU of the cluster, are with Ray at once; the others wait in the driver."""
 _LOCKED = 60.0
 """How many seconds a worker waits for another, on a node that is being lost, to give up the same shard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a worker needs: the plan of one shard, its tasks, and the folder of the part."""
+    """What a worker needs: the plan of one shard, its tasks, the folder of the part, and the variables of its cache."""
 
     plan: Plan
     tasks: tuple[Task, ...]
@@ -50,6 +49,7 @@ class Piece:
     workers: int
     max_memory: int | None
     device: str
+    cache: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ def execute(
     numbers = _list_unwritten(plan, tasks, output)
     left, total = (sum(plan.shards[number].size for number in some) for some in (numbers, range(len(plan.shards))))
     reports = [Report(kept=total - left)]
-    make = partial(Piece, workers=workers or 1, max_memory=max_memory, device=device)
+    make = partial(Piece, workers=workers or 1, max_memory=max_memory, device=device, cache=read_cache_variables())
     pieces = (
         (number, make(own, todo, parts / name_shards(range(number, number + 1))))
         for number, own, todo in cut_into_shards(plan, tasks, numbers)
     )
-    with _connect() as ray:
+    with connect() as ray:
         _discard(plan, tasks, output, numbers)
         watch(total - left, total)
         for number, written in _run(ray, pieces):
@@ -98,27 +98,6 @@ def execute(
     with suppress(OSError):  # there may be parts of somebody else
         parts.rmdir()
     return replace(sum(reports, Report()), seconds=time.monotonic() - started)
-
-
-@contextmanager
-def _connect() -> Iterator[Any]:
-    """Yield the module ray, connected to a cluster; a connection that was made before is used and kept."""
-    try:
-        import ray
-    except ImportError as error:
-        raise SpecError.of("this executor needs Ray", "install it: pip install 'stacker-llm[ray]'") from error
-    if ray.is_initialized():
-        yield ray
-        return
-    try:
-        ray.init(log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        hint = "--address is that of a running cluster, such as 10.0.0.1:6379; start one with ray start --head"
-        raise SpecError.of(f"cannot connect to Ray: {error}", hint) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
 
 
 def _list_unwritten(plan: Plan, tasks: Sequence[Task], output: Output) -> list[int]:
@@ -137,14 +116,13 @@ def _discard(plan: Plan, tasks: Sequence[Task], output: Output, numbers: Sequenc
 
 def _run(ray: Any, pieces: Iterator[tuple[int, Piece]]) -> Iterator[tuple[int, Written]]:
     """Yield what the workers have written, in any order; ends the others when one fails."""
-    cluster = ray.cluster_resources()
-    most = max(2, int(_WAITING * cluster.get("CPU", 1)))
+    limited, most = IO in ray.cluster_resources(), count_waiting(ray)
     running: dict[Any, int] = {}
     write = ray.remote(_write)
     try:
         for number, piece in pieces:
-            options = _choose_resources(piece, ray.nodes(), limited=IO in cluster)
-            running[write.options(max_retries=_RETRIES, **options).remote(piece)] = number
+            options = _choose_options(ray, piece, limited=limited)
+            running[write.options(**options).remote(piece)] = number
             if len(running) >= most:
                 yield from _take_finished(ray, running)
         while running:
@@ -169,22 +147,16 @@ def _take_finished(ray: Any, running: dict[Any, int]) -> Iterator[tuple[int, Wri
         yield number, answer
 
 
-def _choose_resources(piece: Piece, nodes: Iterable[dict[str, Any]], *, limited: bool) -> dict[str, Any]:
+def _choose_options(ray: Any, piece: Piece, *, limited: bool) -> dict[str, Any]:
     """What Ray has to reserve for a piece; SpecError if no node has so much."""
-    needed: dict[str, float] = {"CPU": piece.workers, "memory": predict_peak(piece.plan.steps, piece.workers)}
-    needed |= {"GPU": 1} if piece.device != HOST else {}
-    needed |= {IO: 1} if limited else {}
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    if not any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in alive):
-        what = ", ".join(f"{amount:,.0f} {name}" for name, amount in needed.items())
-        raise SpecError.of(f"no node of the cluster has what a shard needs: {what}", "use fewer --workers")
-    options: dict[str, Any] = {"num_cpus": needed.pop("CPU"), "memory": needed.pop("memory")}
-    options["num_gpus"] = needed.pop("GPU", 0)
-    return options | {"resources": needed}
+    memory = predict_peak(piece.plan.steps, piece.workers)
+    needed = list_needed(piece.workers, piece.device, memory=memory, **({IO: 1} if limited else {}))
+    return choose_options(needed, ray.nodes(), "a shard", "use fewer --workers")
 
 
 def _write(piece: Piece) -> Written | StackerError:
     """Write a piece on a worker, unless it has been written; errors that a user can cause are returned."""
+    os.environ.update(piece.cache)
     try:
         part, report = _find_or_drop(piece), None
         if part is None:

@@ -23,6 +23,7 @@ from stacker.io.disk.storage import explain_errors, make_storage_error
 from stacker.io.donors.gguf import read_range
 from stacker.io.files.headers import read_header
 from stacker.io.files.paths import exists, is_folder
+from stacker.io.files.regular_files import read_stored
 from stacker.io.output.journal import JOURNAL
 from stacker.io.output.placing import replace_file
 
@@ -85,7 +86,7 @@ def open_written(out: Path) -> Written:
     in_file = out.name.endswith(SUFFIX) and not is_folder(out)
     path = out.with_name(list_parts(out.name)[0]) if in_file else out / LOCK
     try:
-        text, room = _read_inner_lock(path) if in_file else (path.read_bytes(), None)
+        text, room = _read_inner_lock(path) if in_file else (read_stored(path), None)
         lock = json.loads(text)
         plan = _parse_plan(lock)
     except FileNotFoundError as error:

@@ -5,9 +5,11 @@ The first line, the head, says what is measured. A last line that is incomplete 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 from stacker.errors import LockedError, Mark, SpecError
 from stacker.io.disk.storage import explain_errors
+from stacker.io.files.regular_files import read_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Journal:
 def read_lines(path: Path, kind: Kind) -> Lines:
     """Read a journal; SpecError if it is none of this kind, StorageError if it cannot be read."""
     with explain_errors(path, "read"):
-        data = path.read_bytes()
+        data = read_stored(path)
     whole = data.rfind(b"\n") + 1
     lines = [*_parse_lines(data[:whole], path)]
     if not lines or lines[0].get(kind.name) != kind.version:
@@ -87,7 +90,10 @@ def open_journal(path: Path, kind: Kind, head: Mapping[str, Any]) -> tuple[Journ
     try:
         _lock(file, path, kind)
         with explain_errors(path):
-            is_new = os.fstat(file.fileno()).st_size == 0
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            is_new = status.st_size == 0
         if is_new:
             journal.add(first)
             return journal, Lines(first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stacker.compose import Stack, load_text
+from stacker.compose import Stack, draw_blueprint, load_text
 from stacker.errors import StackerError, select_errors
 from stacker.io.donors.reader import ReadDonor
 from stacker.live.live_stack import LiveStack
@@ -51,4 +51,4 @@ def _load(name: str, spec: StackSpec, stack: Stack, read: ReadDonor) -> Iterator
 
 def make_contender(name: str, stack: Stack, start: LiveStack) -> Contender:
     """A stack that shares its weights with `start` when it is loaded."""
-    return Contender(name, stack.plan().id, lambda: start.rearranged(stack))
+    return Contender(name, stack.plan().id, lambda: start.rearranged(stack), lambda: draw_blueprint(stack))

@@ -21,8 +21,9 @@ from stacker.measure.states.allocation import keep_memory
 from stacker.measure.states.statistics import compare_states
 from stacker.measure.states.walk import walk_batches
 from stacker.measure.texts import hash_passages
+from stacker.measure.workers.workers import HERE, Workers
 from stacker.search.evaluation.known_states import KnownStates
-from stacker.search.evaluation.live_evaluator import Course, LiveEvaluator
+from stacker.search.evaluation.live_evaluator import Course
 from stacker.search.evaluation.windows import Part, split_texts
 from stacker.search.limits import Limit
 from stacker.search.log import Log, open_log
@@ -32,6 +33,7 @@ from stacker.search.running.table import Space, make_strategies
 from stacker.search.spaces.arrangement_space import ArrangementSpace
 from stacker.search.spaces.variables import VariableSpace
 from stacker.searching.anchors import load_anchor
+from stacker.searching.evaluators import make_evaluator
 from stacker.searching.options import SearchOptions
 from stacker.searching.preparation import Request
 from stacker.searching.spaces import make_arrangement_space, make_variable_space
@@ -59,15 +61,17 @@ class _Work:
     parts: dict[str, Part]
     course: Course
     log: Log
+    workers: Workers
     tell: Tell = field(repr=False)
     note: Note = field(repr=False)
     spaces: dict[str, Space] = field(default_factory=dict, repr=False)
 
 
-def run_search(request: Request, tell: Tell, note: Note) -> Outcome:
+def run_search(request: Request, tell: Tell, note: Note, workers: Workers = HERE) -> Outcome:
     """Search what was asked for, and compare the winner with what it has to beat.
 
     `tell` is called with all trials after each, `note` with lines about what is done.
+    Candidates are measured by `workers`.
     """
     options = request.options
     keep_memory()
@@ -77,10 +81,10 @@ def run_search(request: Request, tell: Tell, note: Note) -> Outcome:
         if log.recalled:
             note(f"{options.log}: going on after {log.recalled} candidates")
         course = Course(parts["search"], request.objectives, options.passages, options.seed, request.questions)
-        work = _Work(request, live, parts, course, log, tell, note)
+        work = _Work(request, live, parts, course, log, workers, tell, note)
         best = _run_stages(Best(request.stack, "start"), work)
         note("final comparison")
-        return conclude(best, request, live, parts["final"], log, work.spaces)
+        return conclude(best, request, live, parts["final"], log, work.spaces, workers)
 
 
 def _describe(request: Request, live: LiveStack) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def _run_stages(best: Best, work: _Work) -> Best:
         span = (number / len(kinds), (number + 1) / len(kinds))
         finalists = [*_run_phases(space, shared, span, work)]
         work.note("choosing among the finalists")
-        best = choose_best(best, space, finalists, shared, work.parts["choice"], work.log)
+        best = choose_best(best, space, finalists, shared, work.parts["choice"], work.log, work.workers)
     return best
 
 
@@ -148,7 +152,7 @@ def _run_phases(space: Space, shared: LiveStack, span: tuple[float, float], work
         known = KnownStates(shared)
     options = work.request.options
     planned = make_strategies(space, options.strategies, options.seed)
-    evaluator = LiveEvaluator(space.decode, work.request.stack, shared, work.course, known)
+    evaluator = make_evaluator(space.decode, work.request.stack, shared, work.course, known, work.workers)
     shares = [span[0] + (span[1] - span[0]) * at / len(planned) for at in range(len(planned) + 1)]
     finalists: list[Finalist] = []
     for (name, make), (_, until) in zip(planned, pairwise(shares), strict=True):

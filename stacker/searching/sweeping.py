@@ -15,11 +15,11 @@ from stacker.io.donors.reader import ReadDonor, read_donor, remember_donors
 from stacker.io.files.cache_folder import find_user_cache
 from stacker.live.live_stack import LiveStack, Settings
 from stacker.measure.candidates import Candidate, Opening
-from stacker.measure.comparison.evaluation import Examination, WatchFor
+from stacker.measure.comparison.evaluation import Examination, WatchFor, ignore_activity
 from stacker.measure.questions.questions import hash_questions, read_questions
 from stacker.measure.score_cache import ScoreCache
 from stacker.measure.texts import PASSAGE, Windowing, read_passages
-from stacker.progress import ignore_watch
+from stacker.measure.workers.workers import HERE, Workers
 from stacker.search.sweeps.grid import Axis, Point, choose_points, format_point, make_axes
 from stacker.search.sweeps.results import Sweep
 from stacker.search.sweeps.sweep_log import open_sweep_log
@@ -43,8 +43,8 @@ class SweepRequest:
     log: Path | None = None
 
 
-def run_sweep(request: SweepRequest, watch_for: WatchFor = lambda _activity: ignore_watch) -> Sweep:
-    """Measure all points in this process, and judge the best on parts that were kept apart."""
+def run_sweep(request: SweepRequest, watch_for: WatchFor = ignore_activity, workers: Workers = HERE) -> Sweep:
+    """Measure all points, and judge the best on parts that were kept apart."""
     loaded: list[LiveStack] = []
     settings = request.settings
 
@@ -56,7 +56,7 @@ def run_sweep(request: SweepRequest, watch_for: WatchFor = lambda _activity: ign
 
     own = open_stack(request.stack.spec.name, request.stack)
     with open_sweep_log(request.log, _make_head(request)) as log:
-        work = Sweeping(open_point, own, divide(request.examination), watch_for, log)
+        work = Sweeping(open_point, own, divide(request.examination), watch_for, log, workers)
         return sweep_points(request.stack.spec.name, request.axes, request.points, work)
 
 

@@ -10,6 +10,7 @@ from stacker.compose import Stack
 from stacker.errors import SpecError, StackerError
 from stacker.io.files.paths import resolve_links
 from stacker.live.live_stack import LiveStack
+from stacker.measure.workers.workers import HERE, Workers
 from stacker.search.evaluation.comparison import measure_part
 from stacker.search.evaluation.judging import choose_winner, make_report
 from stacker.search.evaluation.windows import Part
@@ -47,7 +48,13 @@ class Outcome:
 
 
 def choose_best(
-    best: Best, space: Space, finalists: Sequence[Finalist], shared: LiveStack, part: Part, log: Log
+    best: Best,
+    space: Space,
+    finalists: Sequence[Finalist],
+    shared: LiveStack,
+    part: Part,
+    log: Log,
+    workers: Workers = HERE,
 ) -> Best:
     """The best of the start and the finalists on the choice part."""
     stacks = {best.how: best.stack}
@@ -57,19 +64,25 @@ def choose_best(
         except StackerError:
             continue
     contenders = [make_contender(name, stack, shared) for name, stack in stacks.items()]
-    name = choose_winner([*measure_part(contenders, "choice", part, log)]).name
+    name = choose_winner([*measure_part(contenders, "choice", part, log, shared, workers)]).name
     return Best(stacks[name], name)
 
 
 def conclude(
-    best: Best, request: Request, live: LiveStack, part: Part, log: Log, spaces: Mapping[str, Space]
+    best: Best,
+    request: Request,
+    live: LiveStack,
+    part: Part,
+    log: Log,
+    spaces: Mapping[str, Space],
+    workers: Workers = HERE,
 ) -> Outcome:
     """Measure the winner and what it has to beat on the final part; `spaces` are those of the trials, by phase."""
     winner = make_contender(best.how, best.stack, live)
     others = [make_contender(name, each, live) for name, each in list_baselines(request.stack, request.read)]
     if best.stack is not request.stack:
         others.append(make_contender("start", request.stack, live))
-    found = [*measure_part([winner, *others], "final", part, log)]
+    found = [*measure_part([winner, *others], "final", part, log, live, workers)]
     if not found or found[0].name != best.how:
         raise SpecError.of(f"the winner ({best.how}) cannot be measured on the final part", "try --dtype float32")
     report, options = make_report(best.how, found[0], found[1:], log.trials), request.options

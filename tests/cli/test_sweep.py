@@ -134,3 +134,20 @@ def test_wrong_words(words: tuple[str, ...], message: str, capsys: pytest.Captur
     code, _, error = run(capsys, "sweep", "spec.yml", *TEXT, *words)
     assert code == 2
     assert message in error
+
+
+def test_all_that_is_wrong_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """One answer names every slip of the options, the parameters, the texts and the files."""
+    words = ("-p", "f=2", "-p", "nothing=1", "--text", "none.txt", "--max-memory", "much", "--svg", "no/x.svg")
+    code, _, error = run(capsys, "sweep", "spec.yml", *words, "--questions", "lost.jsonl")
+    assert code == 2
+    said = " ".join(error.split())
+    for message in (
+        "'f'",
+        "no parameter 'nothing'",
+        "none.txt",
+        "'much'",
+        "no/x.svg: error: cannot write",
+        "lost.jsonl",
+    ):
+        assert message in said, message

@@ -19,6 +19,15 @@ from tests.measure.donors_with_words import write_worded
 PARTS = {"what": "losses", "tokens": "abc"}
 
 
+def _change_entries(data: bytes, local: int, central: int) -> bytes:
+    """Set a bit in the headers of an archive's members: at byte `local` of each member, and `central` of its entry."""
+    for magic, at in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        pieces = data.split(magic)
+        changed = (each[: at - 4] + bytes([each[at - 4] | 1]) + each[at - 3 :] for each in pieces[1:])
+        data = magic.join([pieces[0], *changed])
+    return data
+
+
 def entry_of(folder: Path) -> Path:
     (path,) = folder.rglob("*.npz")
     return path
@@ -45,6 +54,8 @@ def test_arrays_come_back(tmp_path: Path) -> None:
         pytest.param(lambda data: data[: len(data) // 2], id="cut"),
         pytest.param(lambda data: data[:180] + bytes([data[180] ^ 1]) + data[181:], id="bit"),
         pytest.param(lambda _: b"no archive" * 40, id="other"),
+        pytest.param(lambda data: _change_entries(data, 6, 8), id="encrypted"),
+        pytest.param(lambda data: _change_entries(data, 8, 10), id="another compression"),
     ],
 )
 def test_damage_is_not_read(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -18,8 +17,9 @@ from stacker.compose import Stack, build, load
 from stacker.errors import DonorError, SpecError
 from stacker.run.building import BuildOptions, Listener
 from tests.donors import write_llama
+from tests.ray_cluster import kill_worker, run_cluster
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 SPEC = """\
@@ -62,20 +62,9 @@ def stack(home: Path) -> Stack:
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    """A cluster: a head without CPUs, and two nodes with one CPU and one `io` each."""
-    from ray.cluster_utils import Cluster
-
-    store = {"object_store_memory": 80_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **store})
-    try:
-        nodes = [cluster.add_node(num_cpus=1, resources={"io": 1}, **store) for _ in range(2)]
-        os.environ["RAY_ADDRESS"] = cluster.address
-        cluster.workers = nodes
+    """A cluster of three node processes."""
+    with run_cluster() as cluster:
         yield cluster
-    finally:
-        ray.shutdown()
-        os.environ.pop("RAY_ADDRESS", None)
-        cluster.shutdown()
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -83,7 +72,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def after_shards(count: int, act: Callable[[], None]) -> Listener:
+def after_shards(count: int, act: Callable[[], object]) -> Listener:
     """A listener that calls `act` once, when about `count` shards are written."""
     calls: list[int] = []
 
@@ -116,17 +105,7 @@ def test_the_cluster_writes_the_same_bytes(home: Path, stack: Stack, cluster: An
 
 def _kill_a_worker(stack: Stack, home: Path) -> None:
     """Build while the process of a worker is killed."""
-
-    def kill() -> None:
-        for line in subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.split(
-            "\n"
-        ):
-            pid, _, words = line.strip().partition(" ")
-            if words.startswith("ray::_write"):
-                os.kill(int(pid), signal.SIGKILL)
-                return
-
-    build(stack, home / "worker", ON_RAY, after_shards(2, kill))
+    build(stack, home / "worker", ON_RAY, after_shards(2, lambda: kill_worker("_write")))
 
 
 def _kill_the_driver(stack: Stack, home: Path) -> None:

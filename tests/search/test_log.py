@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,15 @@ def test_a_missing_log_is_an_error(tmp_path: Path) -> None:
     """A log that is not there cannot be read."""
     with pytest.raises(StorageError, match="cannot read"):
         read_log(tmp_path / "none")
+
+
+@pytest.mark.parametrize("read", [read_log, lambda path: open_log(path, HEAD)], ids=["read", "go on"])
+def test_pipes_and_devices_are_refused(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    """A log that would never end, or that nobody writes, is an error at once."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(StorageError, match="it is not a regular file"):
+            read(path)
 
 
 def test_lines_are_json(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from tools.bench import (
     sameness,
     search,
     simulation,
+    storage,
     streaming,
     xet,
 )
@@ -55,6 +56,8 @@ CASES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "stream": streaming.measure,
     "xet": xet.measure,
     "cluster-plan": cluster.measure_plan,
+    "cluster-million": cluster.measure_million,
+    "storage": storage.measure,
     "ray": cluster.measure_ray,
     "cluster-simulation": simulation.measure,
     "adapters": adapters.measure,

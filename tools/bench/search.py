@@ -24,6 +24,7 @@ CANDIDATES = 8
 DAMAGED = 17
 """The layer that is noise in the donor of the planted truth."""
 MOST = 200
+SEEDS = 3
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -42,7 +43,9 @@ def measure(bench: Bench) -> Iterator[Row]:
         limit = 500 + found["weights"] / 1e6
         yield at_most("the same, at most one model and 500 MB", found["memory"] / 1e6, limit, "MB", 0)
     found = _run_apart("planted", donor)
-    yield at_most("candidates until a layer of noise is avoided", found["candidates"], MOST, "", 0)
+    yield at_most(
+        f"candidates until a layer of noise is avoided, the most of {SEEDS} seeds", found["candidates"], MOST, "", 0
+    )
 
 
 def _run_apart(case: str, folder: Path) -> dict[str, float]:
@@ -164,36 +167,45 @@ def _write_case(folder: Path, case: str, donors: dict[str, Path]) -> Path:
 
 
 def count_planted(donor: Path) -> dict[str, float]:
-    """How many candidates a search of orders tries until one avoids the damaged layer and loses no more than 0.1 nats.
+    """How many candidates a search of orders tries until one avoids the damaged layer and is better than the start.
 
-    That is against the healthy donor, on the passages of the candidate.
+    That is the most of SEEDS searches, each of which ends there.
     """
-    from stacker.search.limits import Limit
-
     broken = make_other(donor, "smollm2-damaged", _damage)
     spec = write_spec(donor.parent, "planted", {"broken": broken, "healthy": donor}, stack=["broken"])
-    found = [MOST + 1]
+    return {"candidates": max(_count_until_avoided(spec, seed) for seed in range(SEEDS))}
+
+
+class _AvoidedError(Exception):
+    """Ends a search whose last candidate avoids the damaged layer."""
+
+
+def _count_until_avoided(spec: Path, seed: int) -> int:
     seen: list[Any] = []
 
     def tell(trials: Any) -> None:
         seen[:] = trials
         avoided = all(run[0] != "broken" or not run[1] <= DAMAGED < run[2] for run in trials[-1].point)
-        if avoided and trials[-1].values and trials[-1].values[0] < 0 and found[0] > MOST:
-            found[0] = len(trials)
+        if avoided and trials[-1].values and trials[-1].values[0] < 0:
+            raise _AvoidedError
 
-    _search(spec, donor.parent, Limit(candidates=48), True, 8, 128, tell)
-    best = min(trial.values[0] for trial in seen if trial.values)
-    return {"candidates": found[0], "gain": best}
+    try:
+        _search_orders(spec, seed, tell)
+    except _AvoidedError:
+        return len(seen)
+    return MOST + 1
 
 
-def _search(spec: Path, folder: Path, limit: Any, arrange: bool, passages: int, window: int, tell: Any) -> None:
+def _search_orders(spec: Path, seed: int, tell: Any) -> None:
+    """Search at most MOST orders on short passages."""
+    from stacker.search.limits import Limit
     from stacker.searching.options import SearchOptions
     from stacker.searching.pipeline import run_search
     from stacker.searching.preparation import prepare
 
-    text = write_text(folder)
+    texts, limit = (write_text(spec.parent),), Limit(candidates=MOST)
     options = SearchOptions(
-        (text,), folder / "best.yml", limit=limit, arrange=arrange, passages=passages, window=window
+        texts, spec.parent / "best.yml", limit=limit, arrange=True, seed=seed, passages=8, window=128
     )
     run_search(prepare(spec, options), tell, lambda _line: None)
 
@@ -206,9 +218,9 @@ def write_text(folder: Path) -> Path:
 
 
 def read_private() -> float:
-    """The bytes of this process's memory that no file backs."""
+    """The bytes of this process's memory that are no unchanged pages of files."""
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("Anonymous:")).split()[1])
+    return 1024 * int(next(line for line in lines if line.startswith("Private_Dirty:")).split()[1])
 
 
 CASES: dict[str, Callable[[Path], dict[str, float]]] = {

@@ -16,6 +16,7 @@ from tools.faults.rows import Trial
 
 SECONDS = 1.0
 BYTES = 200_000_000
+_FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 _SPEC = "stacker: 1\ndonors: {a: ./a}\nstack: ['a[0:4]']\n"
 
 
@@ -81,6 +82,20 @@ def _vocabulary(entries: Callable[[], dict[str, Any]]) -> Callable[[Path], objec
     return _text("a/tokenizer.json", lambda: json.dumps({"model": {"type": "BPE", "vocab": entries(), "merges": []}}))
 
 
+def _pieces(count: int) -> str:
+    return json.dumps({"model": {"type": "Unigram", "vocab": [[f"t{number}", -1.5] for number in range(count)]}})
+
+
+def _added(count: int) -> str:
+    entries = [{"id": number, "content": f"<{number}>", **_FLAGS} for number in range(count)]
+    return json.dumps({"model": {"type": "BPE", "vocab": {}, "merges": []}, "added_tokens": entries})
+
+
+def _merges(count: int) -> str:
+    merges = [f"ab{number} c{number}" for number in range(count)]
+    return json.dumps({"model": {"type": "BPE", "vocab": {"x": 10**6}, "merges": merges}})
+
+
 def _index(names: int) -> str:
     return json.dumps({"weight_map": {f"tensor.{number}": f"{number}.safetensors" for number in range(names)}})
 
@@ -121,6 +136,16 @@ INPUTS: dict[str, dict[str, Callable[[Path], object]]] = {
     "tokenizers": {
         "an id of 10**9": _vocabulary(lambda: {"x": 10**9}),
         "a million tokens": _vocabulary(lambda: {f"t{number}": number for number in range(1_000_000)}),
+        "800,000 tokens": _vocabulary(lambda: {f"t{number}": number for number in range(799_000)}),
+        "800,000 pieces with scores": _text("a/tokenizer.json", lambda: _pieces(799_000)),
+        "110,000 added tokens": _text("a/tokenizer.json", lambda: _added(110_000)),
+        "2 million merges": _text("a/tokenizer.json", lambda: _merges(2_000_000)),
+        "800,000 ids": _text("a/vocab.json", lambda: json.dumps({f"t{number}": number for number in range(799_000)})),
+        "32 million lines": _text("a/a.tiktoken", lambda: "\n" * 31_999_999),
+        "800,000 ranks": _text("a/a.tiktoken", lambda: "".join(f"IQ== {number}\n" for number in range(799_000))),
+        "a million settings": _text("a/tokenizer_config.json", lambda: json.dumps(dict.fromkeys(range(1_000_000), 0))),
+        "lists in lists of settings": _text("a/tokenizer_config.json", lambda: json.dumps({"x": [[0]] * 199_000})),
+        "settings in settings": _text("a/tokenizer_config.json", lambda: json.dumps({"x": [{"y": 0}] * 199_000})),
         "60 MB of one token": _vocabulary(lambda: {"x" * 60_000_000: 0}),
         "depth of 100,000": _text("a/tokenizer.json", lambda: "[" * 100_000),
         "a settings file of 60 MB": _text("a/tokenizer_config.json", lambda: json.dumps({"x": "y" * 60_000_000})),

@@ -6,6 +6,7 @@ What it has found to be interesting is kept in build/fuzz, and the next run goes
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,8 @@ _KEPT = Path(__file__).parents[2] / "build" / "fuzz"
 _TRIED = re.compile(r"number_of_executed_units:\s*(\d+)|#(\d+)\s")
 _LONGEST = 8_192
 """Bytes of the longest inputs; longer ones reach no other code."""
-_SLOWEST = 10
-"""Seconds after which atheris ends an input that hangs."""
+_SLOWEST = 60
+"""Seconds after which atheris ends an input that hangs; far more than any takes, because the machine may be busy."""
 _MEMORY_MB = 2_048
 _START = """
 import sys
@@ -68,4 +69,7 @@ def explore(name: str, kept: str, found: str, seconds: str, seed: str) -> None:
         limits = [f"-max_len={_LONGEST}", f"-timeout={_SLOWEST}", f"-rss_limit_mb={_MEMORY_MB}"]
         words = [f"-max_total_time={seconds}", f"-seed={seed}", f"-artifact_prefix={found}", "-print_final_stats=1"]
         atheris.Setup([sys.argv[0], kept, *limits, *words], read)
-        atheris.Fuzz()
+        try:
+            atheris.Fuzz()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # else its alarm ends the process while the folder is deleted

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from stacker.checkpoint import verify
 from stacker.compose import build, load
 from stacker.core.tokens.tokenizer_files import parse_tokens
@@ -20,6 +22,8 @@ from stacker.formats.index import parse_index
 from stacker.formats.safetensors import parse_header, parse_header_length
 from stacker.io.donors.reader import read_donor
 from stacker.io.output.journal import JOURNAL, read_journal
+from stacker.measure.score_cache import ScoreCache
+from stacker.search.log import read_log
 from stacker.spec.language.slice_grammar import parse_slice
 from stacker.spec.language.stack_spec import AdapterSpec, DonorSpec
 from stacker.spec.parser import parse_spec
@@ -56,6 +60,12 @@ tokenizer: {source: union, tokens: {x: {source: org/a}}}
 """
 _LORA = {"model.layers.0.self_attn.q_proj": (16, 16), "model.layers.1.mlp.down_proj": (16, 32)}
 """The modules that the fuzzed adapter changes, with the shapes of their weights."""
+SEARCH_LOG = b"""\
+{"search": 1, "budget": 4}
+{"trial": {"number": 0, "phase": "scan", "generation": 0, "seconds": 1.0, "measured": {"values": [1.5], "plan": "p"}, \
+"proposal": {"point": {"w": 0.5}, "how": "start", "parents": []}}}
+{"losses": {"part": "last", "name": "a", "plan": "p", "texts": ["t"], "losses": [[1.5, 2.0]]}}
+"""
 JOURNAL_LINES = b"""\
 a5000372 {"pid":1}
 """
@@ -90,6 +100,8 @@ def make_targets(folder: Path) -> dict[str, Target]:
         ),
         Target("gguf", (make_gguf(),), _in_file(folder / "fuzzed.gguf", lambda: _read(folder / "fuzzed.gguf"))),
         Target("journal", (JOURNAL_LINES,), _in_file(folder / JOURNAL, lambda: read_journal(folder))),
+        Target("search-log", (SEARCH_LOG,), _in_file(folder / "log", lambda: read_log(folder / "log"))),
+        _make_cache_target(ScoreCache(folder / "cache")),
         _make_lock_target(folder),
         _make_adapter_target(folder, "adapter", CONFIG_FILE),
         _make_adapter_target(folder, "adapter-tensors", WEIGHTS_FILE),
@@ -139,6 +151,13 @@ def _in_file(path: Path, read: Callable[[], object]) -> Callable[[bytes], object
         return read()
 
     return write_and_read
+
+
+def _make_cache_target(cache: ScoreCache) -> Target:
+    """A stored score; a damaged one counts as none."""
+    cache.write({}, {"losses": np.arange(8.0)})
+    (path,) = (path for path in (cache.folder or Path()).rglob("*") if path.is_file())
+    return Target("score-cache", (path.read_bytes(),), _in_file(path, lambda: cache.read({})))
 
 
 def _make_lock_target(folder: Path) -> Target:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from io import TextIOWrapper
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -65,3 +68,20 @@ def _make_writer(file: io.FileIO, old: object) -> TextIOWrapper:
 def drop_output() -> None:
     """Redirect standard output to the null device after a failed write, so that the flush at exit does not fail too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _MainThreadOutput:
+    """Standard output for the main thread, and standard error for all others."""
+
+    def __init__(self, own: TextIO) -> None:
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own if threading.current_thread() is threading.main_thread() else sys.stderr, name)
+
+
+@contextmanager
+def keep_output_clean() -> Iterator[None]:
+    """Print on standard error what threads of libraries print on standard output during the `with` block."""
+    with redirect_stdout(_MainThreadOutput(sys.stdout)):
+        yield

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from stacker.core.tokens.vocabulary import Tokens
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, escape_text
-from stacker.formats.json_object import Json, format_json, parse_object
+from stacker.formats.json_object import MANY_VALUES, Json, format_json, parse_object
+from stacker.formats.tokenizer_json import ListedTokens, parse_tokenizer
 
 TOKENIZER = "tokenizer.json"
 ADDED = "added_tokens.json"
@@ -38,38 +38,25 @@ def parse_tokens(data: bytes, where: str) -> Tokens:
 
     Raises DonorError if there are no tokens.
     """
-    return take_tokens(parse_object(data, where), where)
+    listed = parse_tokenizer(data, where)
+    if listed is None:
+        message = "this is not a tokenizer in a format that stacker knows: it has no `model`"
+        raise DonorError.of(message, "save the tokenizer again with transformers", Mark(where))
+    return take_tokens(listed, where)
 
 
-def take_tokens(content: Mapping[str, Any], where: str) -> Tokens:
-    """Take the tokens from the content of a tokenizer.json; `where` names the file in messages.
+def take_tokens(listed: ListedTokens, where: str) -> Tokens:
+    """Take the tokens from the lists of a tokenizer.json, whose added tokens replace others of the same text.
 
-    Raises DonorError if there are no tokens, or if an id is not an integer from 0 to 2³¹ - 1.
+    `where` names the file in messages; DonorError if an added token has no text or no sound id.
     """
     try:
-        return _tokens_in(content)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = f": {escape_text(str(error))}" if isinstance(error, ValueError) else ""
-        message = f"this is not a tokenizer in a format that stacker knows{reason}"
-        raise DonorError.of(message, "save it again with transformers", Mark(where)) from error
-
-
-def _tokens_in(content: Mapping[str, Any]) -> Tokens:
-    vocabulary = content["model"]["vocab"]
-    if isinstance(vocabulary, list):
-        numbered = {piece[0]: number for number, piece in enumerate(vocabulary)}
-        vocabulary = {str(token): number for token, number in numbered.items()}
-    added = {str(entry["content"]): entry for entry in content.get("added_tokens") or ()}
-    ids = _check_ids(vocabulary)
-    ids |= {token: parse_id(token, entry["id"]) for token, entry in added.items()}
+        added = {str(entry["content"]): entry for entry in listed.added}
+        ids = listed.vocabulary | {token: parse_id(token, entry["id"]) for token, entry in added.items()}
+    except (LookupError, ValueError) as error:
+        message = f"this is not a list of added tokens: {escape_text(str(error))}"
+        raise DonorError.of(message, "save the tokenizer again with transformers", Mark(where)) from error
     return Tokens(ids, added)
-
-
-def _check_ids(vocabulary: Mapping[str, Any]) -> dict[str, int]:
-    """A copy of a vocabulary whose ids are all sound; ValueError names the first that is not."""
-    ids = dict(vocabulary)
-    sound = set(map(type, ids.values())) <= {int} and (not ids or 0 <= min(ids.values()) <= max(ids.values()) < 1 << 31)
-    return ids if sound else {token: parse_id(token, number) for token, number in ids.items()}
 
 
 def parse_id(token: object, number: object) -> int:
@@ -108,7 +95,7 @@ def _with_tokens(
 ) -> Iterator[tuple[str, dict[str, Json]]]:
     """Yield (name, new content) of each file that lists added tokens; the new content includes the `new` tokens."""
     for name, data in files.items():
-        content = parse_object(data, name)
+        content = parse_object(data, name, MANY_VALUES)
         if name == TOKENIZER:
             listed = content.get("added_tokens")
             entries = [{**_PLAIN, **entry} for entry in new]

@@ -47,9 +47,8 @@ def make_storage_error(error: OSError, path: Path, doing: str = "write") -> Stor
     error code.
     """
     code = error.errno or errno.EIO
-    return StorageError.of(
-        f"cannot {doing}: {os.strerror(code)}{_limit(code, path)}", _ADVICE.get(code, ""), Mark(str(path))
-    )
+    reason = error.strerror or os.strerror(code)
+    return StorageError.of(f"cannot {doing}: {reason}{_limit(code, path)}", _ADVICE.get(code, ""), Mark(str(path)))
 
 
 def _limit(code: int, path: Path) -> str:

@@ -19,7 +19,7 @@ from stacker.core.plan.packing import LOCK_KEY
 from stacker.core.plan.plan_json import LOCK
 from stacker.errors import StackerError
 from stacker.formats.gguf_names import SUFFIX
-from stacker.formats.json_object import MAX_JSON_BYTES, parse_object
+from stacker.formats.json_object import MANY_VALUES, MAX_JSON_BYTES, parse_object
 from stacker.formats.model_card import Card
 from stacker.io.donors.cards import read_card
 from stacker.io.donors.gguf import read_text_entry
@@ -141,14 +141,14 @@ def _read_inner_lock(repository: Repository, names: set[str]) -> Mapping[str, An
     """The lock in the metadata of a GGUF stack."""
     with suppress(StackerError):
         if not has_weights(sorted(names)):
-            return parse_object(read_text_entry(repository, LOCK_KEY), LOCK_KEY)
+            return parse_object(read_text_entry(repository, LOCK_KEY), LOCK_KEY, MANY_VALUES)
     return {}
 
 
 def _read_object(repository: Repository, name: str, names: set[str], limit: int = MAX_JSON_BYTES) -> Mapping[str, Any]:
     with suppress(StackerError):
         if name in names:
-            return parse_object(repository.read(name, limit), name)
+            return parse_object(repository.read(name, limit), name, MANY_VALUES)
     return {}
 
 

@@ -12,6 +12,7 @@ from stacker.formats.gguf_names import SUFFIX
 from stacker.io.files.regular_files import make_changed_error
 from stacker.io.hub.ranges import open_hub_file
 from stacker.io.ranges.fetching import fetch_range
+from stacker.io.ranges.node_cache import find_node_cache
 from stacker.io.ranges.remote_file import RemoteFile
 from stacker.io.storage.files import open_stored_file
 from stacker.io.storage.stores import split_address
@@ -68,3 +69,9 @@ def _open_with_header(file: DonorFile, stop: threading.Event) -> tuple[RemoteFil
     if hashlib.sha256(header).hexdigest() != file.header:
         raise make_changed_error(file.place, "its header is another")
     return remote, header
+
+
+def open_near(file: DonorFile, stop: threading.Event) -> RemoteFile:
+    """Open a donor's file as `open_checked` does, or its copy in this machine's cache, if there is such a cache."""
+    remote, cache = open_checked(file, stop), find_node_cache()
+    return cache.keep(remote, stop) if cache else remote

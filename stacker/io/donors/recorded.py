@@ -12,6 +12,7 @@ from stacker.core.values.donor import Donor
 from stacker.io.donors.location import is_local
 from stacker.io.donors.reader import ReadDonor
 from stacker.io.files.paths import is_file
+from stacker.io.files.regular_files import read_stored
 from stacker.spec.language.stack_spec import Dialect, DonorSpec, StackSpec
 
 
@@ -60,7 +61,7 @@ def follow_lock(read: ReadDonor, path: Path) -> ReadDonor:
     if path.name != SPEC or not is_file(lock):
         return read
     try:
-        content = json.loads(lock.read_bytes())
+        content = json.loads(read_stored(lock))
         donors = {each["name"]: each["found"] for each in content["plan"]["donors"] if each.get("found")}
         places = {str(name): str(place) for name, place in donors.items()}
         specs = {str(name): str(text) for name, text in content.get("specs", {}).items()}

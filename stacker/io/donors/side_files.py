@@ -16,7 +16,6 @@ from stacker.core.side_files.kinds import Content, find_rule
 from stacker.core.side_files.selection import CarriedFile, SideFiles, check_modules
 from stacker.core.stack.graph import StackGraph
 from stacker.core.tokens.ids import HighestIds, check_ids, find_highest_id, lists_ids
-from stacker.core.tokens.vocabulary import count_rows
 from stacker.core.values.donor import Donor, SideFile
 from stacker.errors import DonorError, Mark, Problem, StackerError
 from stacker.formats.json_object import MAX_JSON_BYTES
@@ -59,13 +58,13 @@ def check_side_files(
     rows in the embedding.
     """
     highest: HighestIds = {}
-    rows, total = count_rows(donors[graph.embed.feeds[0].donor]), 0
+    total = 0
     for each in files.carried:
         if each.file.path or each.file.data is not None:
             try:
                 size, stamp = _measure(each)
                 total += size
-                problems, found = _inspect_stored(each, stamp, rows) if stamp else _inspect(each, rows)
+                problems, found = _inspect_stored(each, stamp) if stamp else _inspect(each)
                 yield from problems
                 highest |= {each.file.name: found} if found else {}
             except StackerError as error:
@@ -96,18 +95,17 @@ def find_version(file: SideFile) -> tuple[int, FileStamp]:
 
 
 Inspected = tuple[tuple[Problem, ...], tuple[str, int] | None]
-"""The problems of a side file, and its token with the highest id, with that id, if it may be too high."""
+"""The problems of a side file, and its token with the highest id, with that id; None if it lists no ids."""
 
 
 @lru_cache(maxsize=256)
-def _inspect_stored(carried: CarriedFile, stamp: FileStamp, rows: int) -> Inspected:
+def _inspect_stored(carried: CarriedFile, stamp: FileStamp) -> Inspected:
     """Inspect the version `stamp` of a stored file, once for all stacks that take it, such as those of a search."""
     del stamp
-    return _inspect(carried, rows)
+    return _inspect(carried)
 
 
-def _inspect(carried: CarriedFile, rows: int) -> Inspected:
-    """Inspect the content of a side file; ids below `rows` are not too high."""
+def _inspect(carried: CarriedFile) -> Inspected:
     name = carried.file.name
     if carried.rule.content is not Content.SETTINGS and not lists_ids(name):
         return (), None
@@ -115,7 +113,7 @@ def _inspect(carried: CarriedFile, rows: int) -> Inspected:
     try:
         data = read_side_file(carried.file)
         problems = clean_side_file(carried, data)[1]
-        return problems, find_highest_id(name, data, carried.file.path or name, rows)
+        return problems, find_highest_id(name, data, carried.file.path or name)
     except StackerError as error:
         return (*problems, *error.problems), None
 

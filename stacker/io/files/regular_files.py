@@ -1,7 +1,8 @@
-"""Opens and reads regular files of donors; a file that cannot be read gets a DonorError that names the file."""
+"""Opens and reads regular files: those of donors with a DonorError, those that stacker has written with an OSError."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from stacker.errors import DonorError, Mark
 from stacker.io.disk.storage import OUT_OF_DESCRIPTORS, make_storage_error
 
+MOST_STORED = 1 << 28
+"""Bytes; the lock file of a stack of 100,000 tensors has some 60 MB."""
 _KINDS = (
     (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
@@ -33,6 +36,21 @@ def open_regular(path: Path, shown: Path | None = None) -> int:
         kind = next((name for test, name in _KINDS if test(mode)), "not a file")
         raise DonorError.of(f"this is {kind}, not a regular file", "", Mark(str(shown)))
     return fd
+
+
+def read_stored(path: Path, limit: int = MOST_STORED) -> bytes:
+    """Read a file that stacker or its user has written; OSError if it is not a regular file or has more bytes.
+
+    Somebody may have put a pipe, a device or an endless file in its place, which would never be read to the end.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
+        return file.read(limit)
 
 
 def make_changed_error(place: str, change: str) -> DonorError:

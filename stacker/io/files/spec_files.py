@@ -76,9 +76,9 @@ def replace_spec_file(path: Path, text: bytes) -> None:
 
 
 def _suggest_file(path: Path) -> str:
-    """A hint for a spec file that does not exist: how to get the recipe of that name, or a spec file beside it.
+    """A hint for a spec file that does not exist: how to get the recipe of that name, or a similar name beside it.
 
-    Empty when there is no recipe of that name and no spec file in the folder.
+    Without either, it says where specs come from.
     """
     name = path.name.removesuffix(".yaml").removesuffix(".yml")
     if name in list_recipes():
@@ -86,7 +86,10 @@ def _suggest_file(path: Path) -> str:
     folder = path.parent
     beside = list_folder(folder, SpecError) if is_folder(folder, SpecError) else ()
     names = [name for name in beside if name.endswith((".yml", ".yaml"))]
-    return did_you_mean(path.name, names) if names else ""
+    close = did_you_mean(path.name, names)
+    if close.startswith("did"):
+        return close
+    return "`stacker new RECIPE -o FILE` writes a spec, and `stacker recipes` lists the recipes"
 
 
 _SUFFIX = ".yaml"

@@ -22,6 +22,7 @@ from stacker.formats.safetensors import Stamp
 from stacker.io.disk.direct import write_all
 from stacker.io.disk.storage import explain_errors
 from stacker.io.files.paths import exists, is_folder, is_link, list_folder
+from stacker.io.files.regular_files import read_stored
 from stacker.io.output.journal import Record, parse_stamp, read_journal
 from stacker.io.output.partial_folder import check_owner, check_owners
 from stacker.io.output.placing import finish_quietly, move_into_place, sync_folder
@@ -110,7 +111,7 @@ def read_part(folder: Path) -> FinishedPart | None:
     if not exists(folder):
         return None
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(read_stored(path))
         donors = {place: parse_stamp(stamp) for place, stamp in record["donors"].items()}
         return FinishedPart(folder, str(record["plan"]), dict(record["sha256"]), dict(record["done"]), donors)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from stacker.core.side_files.kinds import Kind
+from stacker.live.live_stack import LiveStack, Settings
 from stacker.measure.candidates import Candidate, Reference
 from stacker.measure.intervals import estimate_difference, estimate_mean, make_sample
 from stacker.measure.losses import make_batches
@@ -27,10 +28,12 @@ from stacker.measure.results import (
     Measure,
     Sample,
 )
-from stacker.measure.score_cache import ScoreCache
+from stacker.measure.score_cache import CollectedScores, Entries, ScoreCache
 from stacker.measure.text_scores import TokenScores, score_against, score_alone, score_reference
 from stacker.measure.texts import TextPassage, Windowing, check_windowing, cut_windows
-from stacker.progress import Watch
+from stacker.measure.workers.candidates import Sketch, draw_sketch, is_known, measure_ahead
+from stacker.measure.workers.workers import HERE, Workers
+from stacker.progress import Watch, ignore_watch
 
 TEXTS, GENERATIONS = "texts", "generations"
 Samples = Mapping[tuple[str, Measure], Sample]
@@ -54,6 +57,10 @@ class Examination:
     generations: int = 0
     cache: ScoreCache = field(default_factory=lambda: ScoreCache(None))
 
+    def bare(self) -> Examination:
+        """What is measured, without the scores of this machine."""
+        return replace(self, cache=ScoreCache(None))
+
 
 @dataclass(frozen=True, slots=True)
 class _Result:
@@ -64,20 +71,69 @@ class _Result:
     cached: int = 0
 
 
-def evaluate(candidates: Sequence[Candidate], examination: Examination, watch_for: WatchFor) -> Evaluation:
+def evaluate(
+    candidates: Sequence[Candidate], examination: Examination, watch_for: WatchFor, workers: Workers = HERE
+) -> Evaluation:
     """Measure all candidates; the first is what the others are compared with.
 
-    Each candidate but the first is released once it is measured.
+    Each candidate but the first is released once it is measured. What `workers` can measure is measured there.
     """
-    first = _measure(candidates[0], examination, None, watch_for)
-    columns, cached = [_make_column(candidates[0], first, None)], first.cached
-    for candidate in candidates[1:]:
-        result = _measure(candidate, examination, first.texts, watch_for)
-        columns.append(_make_column(candidate, result, first))
-        cached += result.cached
-        candidate.release()
+    texts = read_texts(candidates[0], examination) if examination.passages else None
+
+    def choose(candidate: Candidate) -> tuple[Sketch, bool] | None:
+        known = is_known(candidate, lambda: _measure(candidate, examination, texts, ignore_activity))
+        return None if known else (draw_sketch(candidate), candidate is candidates[0])
+
+    study = ComparisonStudy(draw_sketch(candidates[0]), examination.bare())
+    columns: list[Column] = []
+    results: list[_Result] = []
+    for candidate in measure_ahead(candidates, workers, study, examination.cache, choose):
+        results.append(_measure(candidate, examination, texts, watch_for))
+        columns.append(_make_column(candidate, results[-1], results[0] if columns else None))
+        if candidate is not candidates[0]:
+            candidate.release()
+    cached = sum(result.cached for result in results)
     notes = tuple(_list_notes(columns, examination))
     return Evaluation(tuple(columns), _list_settings(candidates[0], examination), notes, cached)
+
+
+def ignore_activity(_activity: str) -> Watch:
+    """A watch that shows nothing."""
+    return ignore_watch
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonStudy:
+    """What workers need to measure candidates: the first, which others are compared with, and what is asked of them.
+
+    An item is what a candidate is made from, and whether it is the first.
+    """
+
+    first: Sketch
+    examination: Examination
+
+    @property
+    def settings(self) -> Settings:
+        """How live stacks are made."""
+        return self.first.settings
+
+    def open(self) -> Callable[[tuple[Sketch, bool]], Entries]:
+        """Load the first candidate; returns the function that measures one."""
+        collected, loaded = CollectedScores(), list[LiveStack]()
+        examination = replace(self.examination, cache=collected)
+        first = self.first.open(loaded)
+        loaded[:] = [first.live]
+        texts = read_texts(first, examination) if examination.passages else None
+
+        def measure(item: tuple[Sketch, bool]) -> Entries:
+            sketch, is_first = item
+            candidate = first if is_first else sketch.open(loaded)
+            _measure(candidate, examination, texts, ignore_activity)
+            if not is_first:
+                candidate.release()
+            return collected.take()
+
+        return measure
 
 
 def _make_column(candidate: Candidate, result: _Result, first: _Result | None) -> Column:
@@ -88,10 +144,11 @@ def _make_column(candidate: Candidate, result: _Result, first: _Result | None) -
 def _measure(
     candidate: Candidate, examination: Examination, reference: Reference | None, watch_for: WatchFor
 ) -> _Result:
+    """Measure a candidate; `reference` is what the first one reads, None if there are no texts."""
     samples: dict[tuple[str, Measure], Sample] = {}
     texts = None
     cached = 0
-    if examination.passages:
+    if reference is not None:
         texts = read_texts(candidate, examination, reference)
         scores = _score_texts(texts, examination, reference, watch_for(f"{candidate.name}: tokens"))
         samples |= {(TEXTS, measure): each for measure, each in sample_tokens(scores, examination.passages).items()}
@@ -128,11 +185,11 @@ def _identify_tokenizer(candidate: Candidate) -> object:
     return files, candidate.blueprint.plan.config.get("model_type")
 
 
-def _score_texts(texts: Reference, examination: Examination, reference: Reference | None, watch: Watch) -> TokenScores:
+def _score_texts(texts: Reference, examination: Examination, reference: Reference, watch: Watch) -> TokenScores:
     """Score what a candidate read, against the reference if both read the same tokens of one vocabulary."""
     cache, candidate = examination.cache, texts.candidate
-    if reference is None:
-        return score_reference(texts, cache, watch)
+    if candidate is reference.candidate:
+        return score_reference(reference, cache, watch)
     if texts.windows == reference.windows and _same_vocabulary(candidate, reference.candidate):
         return score_against(candidate, reference, cache, watch)
     return score_alone(candidate, texts.windows, texts.batches, cache, watch)

@@ -5,7 +5,7 @@ To repeat layers [i, j), state j enters layer i again; to drop them, state i ent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,14 +38,15 @@ def measure_unchanged(walks: Sequence[Walk], count: int) -> Sums:
     return _add([walk.sum_losses(walk.states[-1], count) for walk in walks])
 
 
-def measure_edits(
-    walks: Sequence[Walk], edits: Iterable[Edit], count: int, copies: Copies | None = None
-) -> Iterator[tuple[Edit, Sums]]:
-    """Yield each edit with the losses of `count` passages, in the given order, as soon as it is measured."""
+def start_edits(walks: Sequence[Walk], count: int, copies: Copies | None = None) -> Callable[[Edit], Sums]:
+    """The function that measures the losses of `count` passages by an edit."""
     damped = [{factor: _start_damped(live, walk) for factor, live in (copies or {}).items()} for walk in walks]
-    for edit in edits:
+
+    def measure(edit: Edit) -> Sums:
         pairs = zip(walks, damped, strict=True)
-        yield edit, _add([walk.sum_losses(run_edit(walk, edit, layers), count) for walk, layers in pairs])
+        return _add([walk.sum_losses(run_edit(walk, edit, layers), count) for walk, layers in pairs])
+
+    return measure
 
 
 def _start_damped(live: LiveStack, walk: Walk) -> Damped:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stacker.errors import Mark, StorageError
 from stacker.io.files.cache_folder import find_user_cache
+from stacker.io.files.regular_files import read_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Ledger:
 
     def _read_lines(self) -> Iterator[tuple[str, tuple[float, ...]]]:
         try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_stored(self.path).decode("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return
         except OSError as error:

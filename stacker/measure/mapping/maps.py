@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stacker.errors import StackerError
 from stacker.live.live_stack import LiveStack
 from stacker.measure.losses import make_batches
 from stacker.measure.mapping.chance import Floats, estimate_changes, judge_changes
-from stacker.measure.mapping.edit_losses import Copies, Sums, measure_edits, measure_unchanged
+from stacker.measure.mapping.edit_losses import Copies, Sums, measure_unchanged, start_edits
+from stacker.measure.mapping.edit_study import make_study
 from stacker.measure.mapping.ledger import Ledger
 from stacker.measure.probes.edits import Edit
 from stacker.measure.probes.results import Change, DepthMap, Interval
 from stacker.measure.states.walk import Walk, walk_batches
 from stacker.measure.texts import Window
+from stacker.measure.workers.workers import HERE, Workers
 
 UNCHANGED = "unchanged"
 """The entry of a ledger for the model as it is."""
@@ -24,11 +27,15 @@ UNCHANGED = "unchanged"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A live stack that has read some windows; `tokens` has the number of scored tokens of each."""
+    """A live stack that has read some windows; `tokens` has the number of scored tokens of each.
+
+    What `workers` can measure is measured there.
+    """
 
     windows: tuple[Window, ...] = field(repr=False)
     walks: tuple[Walk, ...] = field(repr=False)
     tokens: Floats
+    workers: Workers = field(default=HERE, repr=False)
 
     @property
     def depth(self) -> int:
@@ -54,10 +61,10 @@ Tell = Callable[[Losses, Edit], None]
 """A function that is called with all losses so far, and the edit whose losses have just become known."""
 
 
-def prepare(live: LiveStack, windows: Sequence[Window]) -> Prepared:
+def prepare(live: LiveStack, windows: Sequence[Window], workers: Workers = HERE) -> Prepared:
     """Take the windows, each of a passage of its own, through all layers of a live stack and keep all states."""
     tokens = np.array([len(window.tokens) - window.counted for window in windows], dtype=np.float64)
-    return Prepared(tuple(windows), tuple(walk_batches(live, make_batches(windows))), tokens)
+    return Prepared(tuple(windows), tuple(walk_batches(live, make_batches(windows))), tokens, workers)
 
 
 def measure_losses(
@@ -74,9 +81,13 @@ def measure_losses(
         if str(edit) in known:
             found.edited[edit] = known[str(edit)]
     rest = [edit for edit in edits if edit not in found.edited]
+    study = make_study(prepared.walks[0].head.live, prepared.windows, copies)
+    measure = start_edits(prepared.walks, count, copies)
     with suppress(KeyboardInterrupt):
-        for edit, sums in measure_edits(prepared.walks, rest, count, copies):
-            found.edited[edit] = sums
+        for edit, answer in prepared.workers.measure(study, rest, lambda edit: edit):
+            if isinstance(answer, StackerError):
+                raise answer
+            sums = found.edited[edit] = answer or measure(edit)
             if ledger:
                 ledger.add(str(edit), sums)
             tell(found, edit)

@@ -34,6 +34,7 @@ from stacker.measure.score_cache import identify_stack
 from stacker.measure.states.allocation import keep_memory
 from stacker.measure.states.statistics import survey_layers
 from stacker.measure.texts import Windowing, check_windowing
+from stacker.measure.workers.workers import HERE, Workers
 
 ReadSpec = Callable[[str], Any]
 """A function that makes the stack of a spec's text, with its problems."""
@@ -68,8 +69,10 @@ def choose_passages(settings: ProbeSettings, live: LiveStack) -> Choice:
     return choose_windows(passages, live.load_tokenizer(), settings.window, settings.passages)
 
 
-def open_session(settings: ProbeSettings, live: LiveStack, origin: Origin, read_spec: ReadSpec) -> Session:
-    """Take the text through the layers of a live stack."""
+def open_session(
+    settings: ProbeSettings, live: LiveStack, origin: Origin, read_spec: ReadSpec, workers: Workers = HERE
+) -> Session:
+    """Take the text through the layers of a live stack; its edits are measured by `workers`."""
     keep_memory()
     choice = choose_passages(settings, live)
     if settings.runs:
@@ -77,8 +80,8 @@ def open_session(settings: ProbeSettings, live: LiveStack, origin: Origin, read_
     edits = len(list_edits(len(live.layers), settings.runs, settings.ways))
     races = settings.count_refined(edits) < edits
     first, more = divide_windows(choice.measured) if races else (choice.measured, ())
-    rest = prepare(live, more) if more else None
-    return Session(settings, live, choice, prepare(live, first), rest, origin, read_spec)
+    rest = prepare(live, more, workers) if more else None
+    return Session(settings, live, choice, prepare(live, first, workers), rest, origin, read_spec)
 
 
 def measure_map(session: Session, survey: Survey, show: Show) -> DepthMap:
@@ -116,7 +119,7 @@ def _refine(
 
 
 def find_ledger(session: Session, prepared: Prepared) -> Ledger:
-    """The file of what has been measured of this stack on some passages."""
+    """The file with the measurements of this stack on these passages."""
     windows = json.dumps([window.tokens for window in prepared.windows]).encode()
     parts = {
         "stack": identify_stack(session.live.blueprint),
@@ -139,7 +142,7 @@ def propose_edits(session: Session, found: DepthMap) -> tuple[Proposal, ...]:
     chosen = [*islice(_find_buildable(session, rank_changes(found.changes)), session.settings.best)]
     if not session.choice.confirmed or not chosen:
         return tuple(chosen)
-    prepared = prepare(session.live, session.choice.confirmed)
+    prepared = prepare(session.live, session.choice.confirmed, session.draft.workers)
     intervals = confirm_changes(prepared, [proposal.change.edit for proposal in chosen], load_copies(session))
     pairs = zip_longest(chosen, intervals)
     return tuple(replace(proposal, confirmed=interval) for proposal, interval in pairs)

@@ -18,6 +18,7 @@ from pathlib import Path
 from stacker.core.stack.graph import Junction, StackGraph, find_junctions
 from stacker.core.values.donor import Donor
 from stacker.io.files.cache_folder import find_user_cache
+from stacker.io.files.regular_files import read_stored
 from stacker.measure.probes.results import Matrix
 
 Pair = tuple[str, str]
@@ -33,7 +34,7 @@ class TurnCache:
     def read(self, one: Donor, other: Donor) -> Matrix | None:
         """The distances [states of one, states of the other]; None if they were not measured or cannot be read."""
         try:
-            found = json.loads(self._find_path(one, other).read_text(encoding="utf-8"))
+            found = json.loads(read_stored(self._find_path(one, other)))
         except (OSError, ValueError, RecursionError):
             return None
         return _check_matrix(found, one.depth + 1, other.depth + 1)

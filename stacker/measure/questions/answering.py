@@ -25,7 +25,7 @@ Choices = tuple[np.ndarray, ...]
 def score_choices(
     candidate: Candidate, questions: Sequence[Question], most: int, cache: ScoreCache, watch: Watch = ignore_watch
 ) -> tuple[Choices, bool]:
-    """The log-probability of every choice, in nats, and whether all were in the cache.
+    """The log-probability of every choice, in nats, and whether all were in the cache before this command.
 
     Batches have at most `most` tokens, and `watch` is called with the predictions made and to make.
     """
@@ -40,7 +40,7 @@ def score_choices(
         losses = torch.cat([each for _, _, each in map_batches(candidate.head, batches, compute_losses, watch)])
         found = {"choices": -sum_passages(candidate.check_finite(losses), batches, sum(counts)).numpy()}
         cache.write(parts, found)
-    return tuple(np.split(found["choices"], np.cumsum(counts)[:-1])), known
+    return tuple(np.split(found["choices"], np.cumsum(counts)[:-1])), known and not cache.is_new(parts)
 
 
 def hash_readings(readings: Sequence[Reading]) -> str:

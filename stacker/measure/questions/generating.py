@@ -22,7 +22,8 @@ def write_answers(
 ) -> tuple[list[str], bool]:
     """The answers to the first `count` instructions and then the continuations of as many openings, as texts.
 
-    Each has at most NEW_TOKENS tokens, the likeliest one each time. Also says whether all were in the cache.
+    Each has at most NEW_TOKENS tokens, the likeliest one each time. Also says whether all were in the cache before this
+    command.
     """
     prompts = [*make_prompts(candidate.tokenizer, count)]
     ids = [encoded["input_ids"].tolist() for encoded in prompts]
@@ -32,7 +33,7 @@ def write_answers(
     if found is None or not known:
         found = {"texts": np.array([*_generate_all(candidate, prompts, watch)])}
         cache.write(parts, found)
-    return [str(text) for text in found["texts"]], known
+    return [str(text) for text in found["texts"]], known and not cache.is_new(parts)
 
 
 def make_prompts(tokenizer: Any, count: int) -> Iterator[Any]:

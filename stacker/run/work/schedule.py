@@ -9,6 +9,7 @@ import heapq
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from mmap import mmap
 
 from stacker.errors import StorageError
 
@@ -17,6 +18,8 @@ Rounds = Iterator[Sequence[Job]]
 """The rounds of one task; the next round is requested only when all jobs of the previous round are done."""
 _WATCH = 0.1
 """Seconds between two calls of `watch` in `run_schedule`."""
+_ROOM = 16 << 20
+"""Bytes of address space that a thread may take while it starts: its stack, and memory for Python's objects."""
 
 
 class Stopped(Exception):  # noqa: N818 - no error: raised inside a job that was asked to stop
@@ -156,8 +159,9 @@ def start_threads(threads: Sequence[threading.Thread]) -> None:
     """Start as many of the threads as the system allows; StorageError when it does not allow even one."""
     for thread in threads:
         try:
+            mmap(-1, _ROOM).close()  # a thread without memory may end before `start` sees it, which then waits on
             thread.start()
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             if thread is not threads[0]:
                 return
             hint = "end other programs, or raise the limit of processes (`ulimit -u`) or of memory (`ulimit -v`)"

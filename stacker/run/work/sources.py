@@ -21,7 +21,7 @@ from stacker.errors import DonorError, raise_problems
 from stacker.formats.safetensors import FileStamp
 from stacker.io.disk.byte_source import ByteSource, LocalFile
 from stacker.io.disk.open_files import FileCache, limit_open_files
-from stacker.io.donors.openers import open_checked
+from stacker.io.donors.openers import open_near
 from stacker.io.files.regular_files import make_changed_error, open_regular, read_exactly
 from stacker.io.ranges.connections import Connections, Consume
 from stacker.io.ranges.read_ahead import is_streamed, list_blocks
@@ -68,7 +68,7 @@ class OpenFiles:
         return self.files.lease(str(file.path), partial(_open_checked, file))
 
     def _lease_remote(self, file: DonorFile) -> AbstractContextManager[RemoteFile]:
-        return self._remotes.lease(str(file.address), partial(open_checked, file, self._stop))
+        return self._remotes.lease(str(file.address), partial(open_near, file, self._stop))
 
     def stream(self, file: DonorFile, begin: int, nbytes: int, consume: Consume, residue: int) -> None:
         """Pass bytes of a file on a server to `consume`, as they arrive; see Connections."""

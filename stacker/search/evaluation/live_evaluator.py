@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from stacker.errors import StackerError
-from stacker.live.head import Head, find_head
+from stacker.live.forecast.blueprint import Blueprint
+from stacker.live.head import Head
 from stacker.live.live_stack import LiveStack
-from stacker.measure.candidates import Candidate
-from stacker.measure.questions.answering import judge_choices, score_choices
+from stacker.measure.candidates import count_layers
 from stacker.measure.questions.questions import Question
-from stacker.measure.results import SURPRISE
-from stacker.measure.score_cache import ScoreCache
 from stacker.search.evaluation.known_states import KnownStates
 from stacker.search.evaluation.objectives import COSTS, LOSS, QUESTIONS
-from stacker.search.evaluation.reading import Enter, Heat, is_behind, is_ruined, make_heats, read_heat, run_all
+from stacker.search.evaluation.reading import Enter, Heat, is_behind, is_ruined, make_heats, run_all
+from stacker.search.evaluation.readings import LiveReading, Reading, explain_failure
 from stacker.search.evaluation.statistics import average_texts
 from stacker.search.evaluation.windows import Part, draw_windows
 from stacker.search.ranking import Floats
@@ -71,33 +70,43 @@ class LiveEvaluator:
         """
         turn = self._begin(generation)
         try:
-            live = self.shared.rearranged(self.decode(point))
+            stack = self._open(self.decode(point))
         except StackerError as error:
             return Measured(None, problem=error.problems[0].message)
-        plan = live.blueprint.plan.id
+        plan = stack.blueprint.plan.id
         same = next((trial.measured for trial in earlier if trial.measured.plan == plan), None)
-        found = same or replace(self._run(live, turn, earlier), plan=plan, layers=len(live.layers))
-        live.release()
+        found = same or replace(self._run(stack, turn, earlier), plan=plan, layers=count_layers(stack.blueprint))
+        stack.release()
         return found
+
+    def expect(self, points: Sequence[Point], generation: int, earlier: Sequence[Trial]) -> None:
+        """Do nothing: points are measured one after the other."""
+
+    def _open(self, stack: Any) -> Reading:
+        live = self.shared.rearranged(stack)
+        return LiveReading(live, self._prepare, self._find_tokenizer, self.course.batch)
+
+    def _find_tokenizer(self, live: LiveStack) -> Any:
+        if self._tokenizer is None:
+            self._tokenizer = live.load_tokenizer()
+        return self._tokenizer
 
     def _begin(self, generation: int) -> _Round:
         if self._round is None or self._round.generation != generation:
-            course = self.course
-            windows = draw_windows(course.part, generation, course.count, course.seed)
-            heats = make_heats(windows, len(course.part.texts), course.batch)
-            asked = self._draw_questions(generation)
+            heats, asked = self._draw_items(generation)
             if self.known is not None:
                 self.known.clear(sum(len(heat.batches) for heat in heats))
-            start = self.shared.rearranged(self.start)
-            answers = self._answer(start, asked)
-            self._round = _Round(generation, heats, self._read_start(start, heats), asked, answers)
+            start = self._open(self.start)
+            losses = np.concatenate([start.read(heat) for heat in heats])
+            self._round = _Round(generation, heats, losses, asked, start.answer(asked))
             start.release()
         return self._round
 
-    def _read_start(self, start: LiveStack, heats: Sequence[Heat]) -> Floats:
-        head = find_head(start)
-        enter = self._prepare(head)
-        return np.concatenate([read_heat(head, heat, enter) for heat in heats])
+    def _draw_items(self, generation: int) -> tuple[tuple[Heat, ...], tuple[Question, ...]]:
+        """The windows and the questions of a generation."""
+        course = self.course
+        windows = draw_windows(course.part, generation, course.count, course.seed)
+        return make_heats(windows, len(course.part.texts), course.batch), self._draw_questions(generation)
 
     def _prepare(self, head: Head) -> Enter:
         return run_all if self.known is None else self.known.prepare(head)
@@ -111,27 +120,24 @@ class LiveEvaluator:
         drawn = source.permutation(len(course.questions))[: course.count]
         return tuple(course.questions[int(at)] for at in sorted(drawn))
 
-    def _run(self, live: LiveStack, turn: _Round, earlier: Sequence[Trial]) -> Measured:
+    def _run(self, stack: Reading, turn: _Round, earlier: Sequence[Trial]) -> Measured:
         """Run a candidate through the race."""
         try:
-            changes = self._race(live, turn, earlier)
-            answers = self._answer(live, turn.questions) - turn.answers
-        except StackerError as error:
-            return Measured(None, problem=error.problems[0].message)
-        except RuntimeError as error:  # of torch, in a layer that does not fit or for want of memory
-            return Measured(None, problem=f"cannot run: {str(error).splitlines()[0]}")
-        values = tuple(self._find_value(each, changes, answers, live) for each in self.course.objectives)
+            changes = self._race(stack, turn, earlier)
+            answers = stack.answer(turn.questions) - turn.answers
+        except (StackerError, RuntimeError) as error:
+            return Measured(None, problem=explain_failure(error))
+        values = tuple(self._find_value(each, changes, answers, stack.blueprint) for each in self.course.objectives)
         error_of_loss = average_texts(self._divide(changes))[1] if self.course.objectives[0] is LOSS else None
         read = [self._average(changes[: heat.stop]) for heat in turn.heats if heat.stop <= len(changes)]
         return Measured(values, error_of_loss, read[0], len(changes), half=read[1] if len(read) > 1 else None)
 
-    def _race(self, live: LiveStack, turn: _Round, earlier: Sequence[Trial]) -> Floats:
+    def _race(self, stack: Reading, turn: _Round, earlier: Sequence[Trial]) -> Floats:
         """The changes of the windows' losses, of the first heats alone if the candidate is behind in one of them."""
-        head, changes = find_head(live), np.empty(0)
-        enter = self._prepare(head)
+        changes = np.empty(0)
         for number, heat in enumerate(turn.heats):
-            changes = np.concatenate([changes, read_heat(head, heat, enter) - turn.start[heat.start : heat.stop]])
-            if is_behind(self._average(changes), _list_values(earlier, number)) or (number == 0 and is_ruined(changes)):
+            changes = np.concatenate([changes, stack.read(heat) - turn.start[heat.start : heat.stop]])
+            if is_behind(self._average(changes), list_values(earlier, number)) or (number == 0 and is_ruined(changes)):
                 break
         return changes
 
@@ -143,28 +149,17 @@ class LiveEvaluator:
         count = len(self.course.part.texts)
         return [changes[at::count] for at in range(count)]
 
-    def _find_value(self, objective: Objective, changes: Floats, answers: Floats, live: LiveStack) -> float:
+    def _find_value(self, objective: Objective, changes: Floats, answers: Floats, blueprint: Blueprint) -> float:
         if objective.name in COSTS:
-            return COSTS[objective.name].measure(live.blueprint)
+            return COSTS[objective.name].measure(blueprint)
         if objective is QUESTIONS:
             return float(answers.mean())
         texts = dict(zip(self.course.part.texts, self._divide(changes), strict=True))
         name = objective.name.partition(":")[2]
         return float(texts[name].mean()) if name else average_texts([*texts.values()])[0]
 
-    def _answer(self, live: LiveStack, questions: Sequence[Question]) -> Floats:
-        """The loss of the right answer to each question."""
-        if not questions:
-            return np.empty(0)
-        if self._tokenizer is None:
-            self._tokenizer = live.load_tokenizer()
-        candidate = Candidate("candidate", live.blueprint, live.settings, lambda: live)
-        candidate.__dict__["tokenizer"] = self._tokenizer
-        choices, _ = score_choices(candidate, questions, self.course.batch, ScoreCache(None))
-        return np.array(judge_choices(questions, choices)[SURPRISE].sums)
 
-
-def _list_values(trials: Sequence[Trial], heat: int) -> list[float]:
+def list_values(trials: Sequence[Trial], heat: int) -> list[float]:
     """The values of trials after heat number `heat`; none after the last, which ends the race."""
     found = [(trial.measured.first, trial.measured.half)[heat] if heat < 2 else None for trial in trials]
     return [each for each in found if each is not None]

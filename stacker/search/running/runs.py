@@ -28,6 +28,9 @@ class Evaluator(Protocol):
     def measure(self, point: Point, generation: int, earlier: Sequence[Trial]) -> Measured:
         """What is found about a point; a stack that cannot be made or run is a result, not an error."""
 
+    def expect(self, points: Sequence[Point], generation: int, earlier: Sequence[Trial]) -> None:
+        """Prepare for points that will be measured in this order; called before each of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -50,8 +53,8 @@ def run_phase(phase: Phase, log: Log, tell: Tell = lambda _trials: None) -> Sequ
         if not proposals or (_has_begun(phase, log.trials) and phase.limit.is_reached(log.trials, len(proposals))):
             break
         trials: list[Trial] = []
-        for proposal in proposals:
-            trials.append(_try(phase, generation, proposal, trials, log))
+        for at in range(len(proposals)):
+            trials.append(_try(phase, generation, proposals[at:], trials, log))
             tell(log.trials)
         phase.strategy.tell(trials)
     return phase.strategy.list_finalists()
@@ -65,11 +68,14 @@ def _has_begun(phase: Phase, trials: Sequence[Trial]) -> bool:
     return any(trial.phase == phase.name for trial in trials)
 
 
-def _try(phase: Phase, generation: int, proposal: Proposal, trials: Sequence[Trial], log: Log) -> Trial:
-    def measure() -> Measured:
-        return phase.evaluator.measure(proposal.point, generation, tuple(trials))
+def _try(phase: Phase, generation: int, proposals: Sequence[Proposal], trials: Sequence[Trial], log: Log) -> Trial:
+    """Try the first of the proposals that are left of a generation."""
 
-    return log.try_point(phase.name, generation, proposal, measure)
+    def measure() -> Measured:
+        phase.evaluator.expect([each.point for each in proposals], generation, tuple(trials))
+        return phase.evaluator.measure(proposals[0].point, generation, tuple(trials))
+
+    return log.try_point(phase.name, generation, proposals[0], measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,9 @@ class FunctionEvaluator:
         values = (found,) if isinstance(found, Real) else tuple(found)
         numbers = tuple(float(each) for each in values)
         return Measured(numbers, passages=1)
+
+    def expect(self, points: Sequence[Point], generation: int, earlier: Sequence[Trial]) -> None:
+        """Do nothing: functions are called one after the other."""
 
 
 @dataclass(frozen=True, slots=True)

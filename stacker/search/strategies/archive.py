@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass
 class Archive:
-    """All points by their JSON; `keep` of them are parents."""
+    """All points that were tried, by their JSON text; the best `keep` of them are the parents of new points."""
 
     keep: int
     entries: dict[str, Entry] = field(default_factory=dict)

@@ -25,7 +25,7 @@ FAVOUR = 0.5
 
 @dataclass
 class Cma:
-    """CMA-ES from a point; its finalist is the mean of the distribution, as its best points were lucky."""
+    """CMA-ES from a point; its finalist is the mean of the distribution, because the best points are partly luck."""
 
     space: VariableSpace
     start: Assignment

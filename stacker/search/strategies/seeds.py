@@ -47,7 +47,10 @@ def _list_windows(space: ArrangementSpace) -> Iterator[tuple[Arrangement, str]]:
 
 
 def _list_edits(space: ArrangementSpace) -> Iterator[tuple[Arrangement, str]]:
-    """The runs whose repetition, and those whose omission, joins the most similar states."""
+    """Yield orders in which a run of layers is repeated, then orders without a run, with what was edited as text.
+
+    The runs are those after whose repetition or omission the most similar states meet.
+    """
     depth = len(space.start)
     for way in (Way.REPEAT, Way.DROP) if space.distances else ():
         edits = order_edits(list_edits(depth, max(1, depth // 5), ((way, 1.0),)), space.distances)

@@ -78,7 +78,7 @@ def _extend(features: Floats) -> Floats:
 
 
 def correlate_ranks(one: Floats, other: Floats) -> float:
-    """Spearman's rank correlation; 0 if all values of one side are equal. Ties have no order of their own."""
+    """Spearman's rank correlation of two lists; 0 if all values of one list are equal. Equal values share a rank."""
     ranks = [np.argsort(np.argsort(each, kind="stable"), kind="stable").astype(float) for each in (one, other)]
     if any(np.ptp(each) == 0 for each in (one, other)):
         return 0.0

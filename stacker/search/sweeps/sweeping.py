@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import numpy as np
 
 from stacker.errors import SpecError, StackerError
+from stacker.live.live_stack import LiveStack, Settings
 from stacker.measure.candidates import Candidate, Reference
-from stacker.measure.comparison.evaluation import Examination, WatchFor, read_texts
+from stacker.measure.comparison.evaluation import Examination, WatchFor, ignore_activity, read_texts
 from stacker.measure.intervals import FEWEST, estimate_difference, make_sample
 from stacker.measure.mapping.chance import judge_luck
 from stacker.measure.questions.answering import hash_readings, judge_choices, read_choices, score_choices
 from stacker.measure.results import ACCURACY, LOSS, SURPRISE, Measure
+from stacker.measure.score_cache import CollectedScores, Entries
 from stacker.measure.text_scores import hash_windows, score_alone
+from stacker.measure.workers.candidates import Opened, Sketch, draw_sketch, is_known, measure_ahead
+from stacker.measure.workers.workers import HERE, Workers
 from stacker.search.sweeps.grid import Axis, Point
 from stacker.search.sweeps.results import Sweep, Trial
 from stacker.search.sweeps.sweep_log import Entry, Samples, SweepLog
@@ -52,13 +57,17 @@ def divide(examination: Examination) -> Parts:
 
 @dataclass
 class Sweeping:
-    """One sweep at work; `own` is the spec with its own values, whose windows of the texts all points read."""
+    """One sweep at work; `own` is the spec with its own values, whose windows of the texts all points read.
+
+    What `workers` can measure is measured there.
+    """
 
     open_point: OpenPoint
     own: Candidate
     parts: Parts
     watch_for: WatchFor
     log: SweepLog = field(default_factory=SweepLog)
+    workers: Workers = HERE
     cached: int = 0
     _texts: dict[int, Reference] = field(default_factory=dict, repr=False)
 
@@ -119,16 +128,89 @@ class Sweeping:
         parts = {"stack": candidate.identity, "texts": texts, "questions": asked}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def try_point(self, point: Point) -> tuple[Trial, Samples]:
-        """Measure one point; if that fails, the trial says why."""
+    def ahead(self, opened: Iterable[Opened], examination: Examination) -> Iterator[Opened]:
+        """Yield the candidates, each once workers have measured what is not known about it."""
+        kept = examination is not self.parts.choice
+
+        def choose(candidate: Candidate) -> tuple[Sketch, bool] | None:
+            return None if self._knows(candidate, examination) else (draw_sketch(candidate), kept)
+
+        parts = Parts(self.parts.choice.bare(), self.parts.final.bare())
+        study = SweepStudy(draw_sketch(self.own), parts)
+        return measure_ahead(opened, self.workers, study, examination.cache, choose)
+
+    def _knows(self, candidate: Candidate, examination: Examination) -> bool:
+        """Whether a stack need not be loaded: its measures are in the log or the cache, or it has none."""
+        trial = replace(self, watch_for=ignore_activity)  # counts by itself what it finds in the cache
+        try:
+            if examination is self.parts.choice and self._identify(candidate) in self.log.entries:
+                return True
+            return is_known(candidate, lambda: trial.measure(candidate, examination))
+        except StackerError:
+            return True
+
+    def try_points(self, points: Sequence[Point]) -> Iterator[tuple[Trial, Samples]]:
+        """Measure points one after the other; if that fails, the trial says why."""
+        opened = self.ahead(map(self.open, points), self.parts.choice)
+        for point, candidate in zip(points, opened, strict=True):
+            yield self._try_point(point, candidate)
+
+    def open(self, point: Point) -> Candidate | StackerError:
+        """The candidate of a point, or the reason why there is none."""
         try:
             candidate = self.open_point(point)
             candidate.share_tokenizer(self.own)
+        except StackerError as error:
+            return error
+        return candidate
+
+    def _try_point(self, point: Point, candidate: Candidate | StackerError) -> tuple[Trial, Samples]:
+        if isinstance(candidate, StackerError):
+            return Trial(point, failure=_say(candidate)), {}
+        try:
             entry = self.recall(point, candidate)
         except StackerError as error:
             return Trial(point, failure=_say(error)), {}
         candidate.release()
         return _make_trial(point, candidate, entry), entry.samples
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStudy:
+    """What workers need to measure points: the spec with its own values, and the parts of what is asked.
+
+    An item is what a candidate is made from, and whether it is measured on what was kept apart.
+    """
+
+    own: Sketch
+    parts: Parts
+
+    @property
+    def settings(self) -> Settings:
+        """How live stacks are made."""
+        return self.own.settings
+
+    def open(self) -> Callable[[tuple[Sketch, bool]], Entries]:
+        """Load the spec's own stack; returns the function that measures a candidate."""
+        collected, loaded = CollectedScores(), list[LiveStack]()
+        own = self.own.open(loaded)
+        loaded[:] = [own.live]
+        parts = Parts(*(replace(each, cache=collected) for each in (self.parts.choice, self.parts.final)))
+        work = Sweeping(_refuse, own, parts, ignore_activity)
+
+        def measure(item: tuple[Sketch, bool]) -> Entries:
+            sketch, kept = item
+            candidate = sketch.open(loaded)
+            candidate.share_tokenizer(own)
+            work.measure(candidate, parts.final if kept else parts.choice)
+            candidate.release()
+            return collected.take()
+
+        return measure
+
+
+def _refuse(point: Point) -> NoReturn:
+    raise SpecError.of(f"a worker opens no point: {point}")
 
 
 def _say(error: StackerError) -> str:
@@ -148,13 +230,13 @@ def sweep(name: str, axes: Sequence[Axis], points: Sequence[Point], work: Sweepi
     The first measure decides: the loss on texts or, without texts, the loss of the right answers. SpecError if the
     spec's own values cannot be measured.
     """
-    entry = work.recall({}, work.own)
+    entry = next(work.recall({}, own) for own in work.ahead([work.own], work.parts.choice))
     if entry.failure:
         raise SpecError.of(f"the spec's own values cannot be measured: {entry.failure}", "start from a spec that runs")
     base = entry.samples
     deciding = next(iter(base))
     first = _make_trial({}, work.own, entry)
-    found = [work.try_point(point) for point in points]
+    found = [*work.try_points(points)]
     trials = tuple(_compare(trial, samples, base, deciding) for trial, samples in found)
     best = _find_best(trials, deciding)
     result = Sweep(name, tuple(axes), deciding, first, trials, len(base[deciding].sums), _count_kept(work.parts), best)
@@ -188,11 +270,12 @@ def _judge(result: Sweep, work: Sweeping) -> Sweep:
     if not result.kept or result.winner is None or result.winner.plan == result.own.plan:
         return result
     try:
-        base = work.measure(work.own, work.parts.final)
-        candidate = work.open_point(result.winner.point)
-        candidate.share_tokenizer(work.own)
-        found = work.measure(candidate, work.parts.final)
-        candidate.release()
+        opened = work.open_point(result.winner.point)
+        opened.share_tokenizer(work.own)
+        base, found = (
+            work.measure(each, work.parts.final) for each in work.ahead([work.own, opened], work.parts.final)
+        )
+        opened.release()
     except StackerError as error:
         return replace(result, problem=_say(error))
     return replace(result, final=estimate_difference(found[result.measure], base[result.measure]))

@@ -55,6 +55,8 @@ def _describe_item(node: Node) -> str:
 
 def _advise(node: Node, form: str) -> str:
     match node:
+        case Sequence((Scalar(str() as name), Scalar(int() as first), Scalar(int() as end))):
+            return f"write {name}[{first}:{end}]"
         case Sequence():
             return "is there a '- ' too many?"
         case Mapping() if _MERGEKIT & set(node.names):
@@ -98,5 +100,6 @@ ADVICE = Advice(
         "tokenizer_source": "mergekit's 'tokenizer_source' is 'tokenizer' here",
         "dtype": "write at the top level: output: {dtype: bfloat16}",
         "out_dtype": "write at the top level: output: {dtype: bfloat16}",
+        "hop": "it belongs to an item of the stack: {slice: \"xwin[0:16]\", hop: 0.8}",
     },
 )  # fmt: skip

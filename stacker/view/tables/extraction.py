@@ -36,7 +36,7 @@ def _list_lines(found: Extraction) -> Iterator[tuple[str, ...]]:
 
 
 def _rank_text(tensors: Sequence[ExtractedTensor]) -> str:
-    """The ranks of the products, as a range; how the tensors are stored if they are no products."""
+    """The ranks of the low-rank products, as a range; for tensors that are not products, how they are stored."""
     ranks = [tensor.rank for tensor in tensors if tensor.rank]
     if not ranks:
         return tensors[0].how

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stacker.core.tokens import ids
 from stacker.core.tokens.ids import find_highest_id
 from stacker.errors import DonorError
 
@@ -39,19 +38,17 @@ def test_the_highest_id(name: str, content: object, highest: tuple[str, int] | N
 @given(
     st.dictionaries(st.text() | st.sampled_from(['": 99', "\\", '\\": 7']), st.integers(0, 40), min_size=1),
     st.lists(st.integers(0, 40), max_size=2),
-    st.integers(0, 45),
     st.sampled_from([None, 2]),
 )
-def test_ids_at_or_above_the_rows_are_always_found(
-    vocabulary: dict[str, int], added: list[int], rows: int, indent: int | None
+def test_whatever_the_tokens_are_their_ids_are_read(
+    vocabulary: dict[str, int], added: list[int], indent: int | None
 ) -> None:
-    """A file with ids below the rows need not be parsed; whatever the tokens are, no higher id is overlooked."""
+    """The highest is that of the same lists in memory, where an added token replaces one of the vocabulary."""
     entries = [{"id": number, "content": f"<{number}>"} for number in added]
     content = {"added_tokens": entries, "model": {"type": "BPE", "dropout": None, "vocab": vocabulary, "merges": []}}
-    found = find_highest_id("tokenizer.json", json.dumps(content, indent=indent).encode(), "", rows)
-    highest = max((vocabulary | {f"<{number}>": number for number in added}).values())
-    assert found is None or found[1] == highest
-    assert highest < rows or found is not None
+    found = find_highest_id("tokenizer.json", json.dumps(content, indent=indent).encode(), "")
+    assert found is not None
+    assert found[1] == max((vocabulary | {f"<{number}>": number for number in added}).values())
 
 
 def test_ranks_of_tiktoken() -> None:
@@ -89,15 +86,24 @@ def test_damaged_files_are_the_donors_fault(name: str, data: bytes) -> None:
         find_highest_id(name, data, f"a/{name}")
 
 
-def test_too_many_values_are_refused_before_they_are_parsed() -> None:
-    """A file of millions of empty lists would take gigabytes."""
-    with pytest.raises(DonorError, match="more than 2,000,000 values"):
-        find_highest_id("tokenizer.json", b'{"a": [' + b"[]," * 3_000_000 + b"[]]}", "t")
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("tokenizer.json", b'{"model": {"vocab": [' + b'["x"],' * 800_001 + b"[]]}}"),
+        ("vocab.json", b"{" + b'"x":0,' * 800_001 + b'"y":1}'),
+        ("qwen.tiktoken", b"\n" * 800_001),
+        ("tokenizer_config.json", b'{"a": [' + b"0," * 200_001 + b"0]}"),
+    ],
+)
+def test_too_many_values_are_refused_before_they_are_parsed(name: str, data: bytes) -> None:
+    """Millions of tokens, pieces, lines or settings would take gigabytes."""
+    with pytest.raises(DonorError, match=r"too many tokens|more than [28]00,000"):
+        find_highest_id(name, data, name)
 
 
-@pytest.mark.parametrize("tokens", [["vocab", '":', "\\", '\\"', '":\\"'], ["{", "[", ": 9,", "null"]])
-def test_a_tokenizer_with_odd_tokens_is_not_parsed(tokens: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tokens that look like JSON do not defeat the quick look, which is several times as fast as parsing."""
-    monkeypatch.setattr(ids, "parse_object", None)
-    content = {"model": {"vocab": {token: number for number, token in enumerate(tokens)}, "merges": tokens}}
-    assert find_highest_id("tokenizer.json", json.dumps(content).encode(), "x", rows=len(tokens)) is None
+def test_the_largest_vocabulary_of_2026_is_read() -> None:
+    """As many tokens, merges and added tokens as Gemma 3 has."""
+    entries = [{"id": number, "content": f"<{number}>", "special": True} for number in range(6_415)]
+    model = {"vocab": {f"t{number}": number for number in range(262_144)}, "merges": [["a", "b"]] * 514_906}
+    content = json.dumps({"model": model, "added_tokens": entries}).encode()
+    assert find_highest_id("tokenizer.json", content, "") == ("t262143", 262_143)

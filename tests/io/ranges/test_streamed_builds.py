@@ -269,3 +269,13 @@ def test_neighbours_are_joined(hub: HubServer, tmp_path: Path) -> None:
     asked = [each for each in hub.asked if each.server == "storage" and each.path.endswith(WEIGHTS)]
     assert len(asked) < 80
     assert out.exists()
+
+
+def test_a_cache_spares_the_server(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a cache of this machine, a second streamed build asks the server for headers only, and writes the same."""
+    monkeypatch.setenv("STACKER_CACHE_DIR", str(tmp_path / "near"))
+    local = read_weights(build_locally(tmp_path, BLENDS))
+    assert read_weights(build_streamed(tmp_path, BLENDS)) == local
+    sent = hub.weights_sent()
+    assert read_weights(build_streamed(tmp_path, BLENDS, "again")) == local
+    assert hub.weights_sent() - sent < sent / 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -155,3 +157,26 @@ def test_finished_tasks_are_returned_once() -> None:
     run_schedule(schedule, 1, _unwatched)
     assert sorted(schedule.finished()) == ["one", "two"]
     assert schedule.finished() == []
+
+
+_WITHOUT_MEMORY = """
+import resource, threading
+from stacker.errors import StorageError
+from stacker.run.work.schedule import start_threads
+first = threading.Thread(target=int)
+first.start()
+first.join()  # its stack is kept, so that the next thread can begin, and ends at once
+resource.setrlimit(resource.RLIMIT_AS, (1 << 20, -1))
+try:
+    start_threads([threading.Thread(target=int)])
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_a_thread_without_memory_is_an_error_and_no_hang() -> None:
+    """Where the process may take no more address space, starting threads ends with what to do."""
+    words = [sys.executable, "-c", _WITHOUT_MEMORY]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert "does not allow another thread" in ended.stdout
+    assert "ulimit -v" in ended.stdout

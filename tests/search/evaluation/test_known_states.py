@@ -111,7 +111,8 @@ def test_a_config_that_changes_layers_is_not_trusted(home: Path, start: LiveStac
     known = KnownStates(start)
     read(known, start, heats)
     live = start.rearranged(order_of(home, "deeper"))
-    live.layers[0].self_attn.scaling *= 2
+    attention: Any = live.layers[0].self_attn
+    attention.scaling *= 2
     expected = read_windows(live, heats)
     assert not np.array_equal(expected, read_windows(start.rearranged(order_of(home, "deeper")), heats))
     assert np.array_equal(read(known, live, heats), expected)

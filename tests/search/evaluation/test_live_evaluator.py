@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from stacker.search.evaluation.known_states import KnownStates
 from stacker.search.evaluation.live_evaluator import Course, LiveEvaluator
 from stacker.search.evaluation.objectives import choose_objectives
 from stacker.search.evaluation.reading import make_heats, read_windows
+from stacker.search.evaluation.readings import Reading
 from stacker.search.evaluation.windows import Part, draw_windows, split_texts
 from stacker.search.log import Log
 from stacker.search.results import Measured, Proposal, Trial
@@ -109,9 +111,9 @@ def test_equal_stacks_are_measured_once(
     """Two points of a generation with one plan are run once; in the next generation, on other windows, again."""
     own, runs = LiveEvaluator._run, list[str]()
 
-    def count(tested: LiveEvaluator, live: LiveStack, *rest: Any) -> Measured:
-        runs.append(live.blueprint.plan.id)
-        return own(tested, live, *rest)
+    def count(tested: LiveEvaluator, stack: Reading, *rest: Any) -> Measured:
+        runs.append(stack.blueprint.plan.id)
+        return own(tested, stack, *rest)
 
     monkeypatch.setattr(LiveEvaluator, "_run", count)
     tested = evaluator(home, start, part)
@@ -132,10 +134,12 @@ def test_parts_are_measured_once_and_failures_left_out(home: Path, start: LiveSt
         opened.append(name)
         return start.rearranged(stack_of(home, [name]))
 
-    contenders = [Contender(name, name, lambda name=name: open_stack(name)) for name in ("a", "b", "a[0:99]")]  # type: ignore[misc]
-    found = [*measure_part(contenders, "final", final, log)]
+    contenders = [
+        Contender(name, name, partial(open_stack, name), lambda: start.blueprint) for name in ("a", "b", "a[0:99]")
+    ]
+    found = [*measure_part(contenders, "final", final, log, start)]
     assert [each.name for each in found] == ["a", "b"]
     assert [len(each) for each in found[0].losses] == [len(each) for each in final.windows.values()]
-    again = [*measure_part(contenders[:2], "final", final, log)]
+    again = [*measure_part(contenders[:2], "final", final, log, start)]
     assert again == found
     assert opened == ["a", "b", "a[0:99]"]
