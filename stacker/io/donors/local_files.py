@@ -71,7 +71,7 @@ def check_not_overwritten(out: Path, donors: Iterable[Donor]) -> None:
         if any(target in (place, *place.parents) for place in places):
             message = f"the donor would be overwritten: '{donor.name}' is in {out}"
             raise SpecError.of(message, _ELSEWHERE)
-        own = {Path(path).absolute().parent for path in paths if path and not donor.metadata}
+        own = {Path(path).absolute().parent for path in paths if path and not path.endswith(SUFFIX)}
         if any(resolve_links(folder) in target.parents for folder in own):
             raise SpecError.of(f"the output {out} would be in the folder of donor '{donor.name}'", _ELSEWHERE)
 

@@ -124,4 +124,4 @@ def test_an_adapter_for_other_names_does_not_fit_gguf(tmp_path: Path) -> None:
     (tmp_path / "s.yml").write_text("stacker: 1\ndonors: {a: {source: a.gguf, adapters: [./lora]}}\nstack: [a]\n")
     with pytest.raises(DonorError) as caught:
         load(tmp_path / "s.yml")
-    assert "GGUF files do not" in caught.value.problems[0].hint
+    assert "GGUF donors need the adapter as a GGUF file" in caught.value.problems[0].hint
