@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,6 @@ from stacker.cli.terminal.printing import make_console, print_json, print_warnin
 from stacker.errors import Mark, Problem, SpecError, attempt, raise_problems
 
 if TYPE_CHECKING:
-    from stacker.measure.workers.workers import Workers
     from stacker.search.limits import Limit
     from stacker.search.results import Trial
     from stacker.searching.options import Bounds, SearchOptions
@@ -118,8 +117,7 @@ def search(
         _split(strategy), _split(objective) or ("loss",), _bound(problems, max_layers, max_params, licence), seed,
         spread, passages, window, device, attempt(problems, partial(_parse_dtype, dtype)), tuple(parameter or ()),
     )  # fmt: skip
-    workers = partial(open_workers, executor, address)
-    _show(_run(source, options, problems, workers, quiet=json), svg, html, as_json=json)
+    _show(_run(source, options, problems, (executor, address), quiet=json), svg, html, as_json=json)
 
 
 def _limit(problems: list[Problem], candidates: int | None, budget: str | None) -> Limit:
@@ -168,11 +166,14 @@ def _run(
     source: str,
     options: SearchOptions,
     problems: list[Problem],
-    engage: Callable[[], AbstractContextManager[Workers]],
+    executor: tuple[str, str | None],
     *,
     quiet: bool,
 ) -> SearchStory:
-    """Search, unless there are `problems`, which are told together with those of the spec and the texts."""
+    """Search, unless there are `problems`, which are told together with those of the spec and the texts.
+
+    `executor` is the name of what measures candidates, and its address.
+    """
     from stacker.searching.preparation import prepare
 
     request = attempt(problems, partial(prepare, Path(source), options))
@@ -182,7 +183,7 @@ def _run(
     from stacker.searching.pipeline import run_search
 
     try:
-        with _show_progress(quiet=quiet) as (tell, note), engage() as workers:
+        with _show_progress(quiet=quiet) as (tell, note), open_workers(*executor) as workers:
             outcome = run_search(request, tell, note, workers)
     except KeyboardInterrupt:
         if options.log:
