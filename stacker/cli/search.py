@@ -17,11 +17,11 @@ from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.errors import Mark, Problem, SpecError, attempt, raise_problems
+from stacker.searching.options import Bounds, SearchOptions
 
 if TYPE_CHECKING:
     from stacker.search.limits import Limit
     from stacker.search.results import Trial
-    from stacker.searching.options import Bounds, SearchOptions
     from stacker.searching.winners import Outcome
     from stacker.view.search.words import SearchStory
 
@@ -106,18 +106,15 @@ def search(
     json: Json = False,
 ) -> None:
     """Search for a better stack: the parameters of a spec and the order of layers, judged on texts it has not seen."""
-    from stacker.searching.options import SearchOptions
-
     if source == SHOW:
-        _show_log(shown, svg, html, as_json=json)
-        return
+        return _show_log(shown, svg, html, as_json=json)
     problems = _list_slips(source, shown, {"-o": out, "--log": log, "--svg": svg, "--html": html}, (*text, *questions))
     options = SearchOptions(
         tuple(text), out or Path("best.yml"), log, tuple(questions), _limit(problems, candidates, budget), arrange,
         _split(strategy), _split(objective) or ("loss",), _bound(problems, max_layers, max_params, licence), seed,
         spread, passages, window, device, attempt(problems, partial(_parse_dtype, dtype)), tuple(parameter or ()),
     )  # fmt: skip
-    _show(_run(source, options, problems, (executor, address), quiet=json), svg, html, as_json=json)
+    return _show(_run(source, options, problems, (executor, address), quiet=json), svg, html, as_json=json)
 
 
 def _limit(problems: list[Problem], candidates: int | None, budget: str | None) -> Limit:
@@ -128,7 +125,6 @@ def _limit(problems: list[Problem], candidates: int | None, budget: str | None) 
 
 def _bound(problems: list[Problem], layers: int | None, parameters: str | None, licences: str | None) -> Bounds:
     from stacker.search.limits import parse_count
-    from stacker.searching.options import Bounds
 
     most = attempt(problems, partial(parse_count, parameters, "--max-params")) if parameters else None
     return Bounds(layers, most, _split(licences) or ())
