@@ -98,6 +98,10 @@ def start(folder: Path, words: tuple[str, ...], disturb: Callable[[], object] = 
         end_on_signals()
         disturb()
         code = main(list(words))
+    except KeyboardInterrupt:  # before the program has begun, as in stacker/__main__.py
+        code = 130
+    except SystemExit as end:
+        code = int(str(end.code))
     except BaseException:  # the child must not go on as this program
         os.write(2, traceback.format_exc().encode())
     finally:
