@@ -24,7 +24,7 @@ STORY: dict[str, Any] = {
     ],
     "report": {
         "how": "the mean of CMA-ES", "tried": 90, "failed": 2, "seconds": 600.0, "passages": 48, "value": 3.0,
-        "luck": {"best": -0.02, "count": 80, "usual": -0.01},
+        "luck": {"best": 3.1, "count": 80, "usual": 2.4, "rare": 3.4},
         "comparisons": [
             {"name": "ram", "value": 3.01, "verdict": "no difference",
              "difference": {"value": -0.01, "low": -0.02, "high": 0.0}}

@@ -17,11 +17,11 @@ from stacker.cli.outputs import check_outputs
 from stacker.cli.run import Device, Kind
 from stacker.cli.terminal.printing import make_console, print_json, print_warnings
 from stacker.errors import Mark, Problem, SpecError, attempt, raise_problems
+from stacker.searching.options import Bounds, SearchOptions
 
 if TYPE_CHECKING:
     from stacker.search.limits import Limit
     from stacker.search.results import Trial
-    from stacker.searching.options import Bounds, SearchOptions
     from stacker.searching.winners import Outcome
     from stacker.view.search.words import SearchStory
 
@@ -106,15 +106,14 @@ def search(
     json: Json = False,
 ) -> None:
     """Search for a better stack: the parameters of a spec and the order of layers, judged on texts it has not seen."""
-    from stacker.searching.options import SearchOptions
-
     if source == SHOW:
-        return _show(_read_story(shown, svg, html), svg, html, as_json=json)
+        return _show_log(shown, svg, html, as_json=json)
     problems = _list_slips(source, shown, {"-o": out, "--log": log, "--svg": svg, "--html": html}, (*text, *questions))
-    options = SearchOptions(tuple(text), out or Path("best.yml"), log, tuple(questions),
-        _limit(problems, candidates, budget), arrange, _split(strategy), _split(objective) or ("loss",),
-        _bound(problems, max_layers, max_params, licence), seed, spread, passages, window, device,
-        attempt(problems, partial(_parse_dtype, dtype)), tuple(parameter or ()))  # fmt: skip
+    options = SearchOptions(
+        tuple(text), out or Path("best.yml"), log, tuple(questions), _limit(problems, candidates, budget), arrange,
+        _split(strategy), _split(objective) or ("loss",), _bound(problems, max_layers, max_params, licence), seed,
+        spread, passages, window, device, attempt(problems, partial(_parse_dtype, dtype)), tuple(parameter or ()),
+    )  # fmt: skip
     return _show(_run(source, options, problems, (executor, address), quiet=json), svg, html, as_json=json)
 
 
@@ -126,7 +125,6 @@ def _limit(problems: list[Problem], candidates: int | None, budget: str | None) 
 
 def _bound(problems: list[Problem], layers: int | None, parameters: str | None, licences: str | None) -> Bounds:
     from stacker.search.limits import parse_count
-    from stacker.searching.options import Bounds
 
     most = attempt(problems, partial(parse_count, parameters, "--max-params")) if parameters else None
     return Bounds(layers, most, _split(licences) or ())
@@ -164,13 +162,13 @@ def _run(
     source: str,
     options: SearchOptions,
     problems: list[Problem],
-    measurer: tuple[str, str | None],
+    executor: tuple[str, str | None],
     *,
     quiet: bool,
 ) -> SearchStory:
     """Search, unless there are `problems`, which are told together with those of the spec and the texts.
 
-    `measurer` is the name of an executor and its address.
+    `executor` is the name of what measures candidates, and its address.
     """
     from stacker.searching.preparation import prepare
 
@@ -181,7 +179,7 @@ def _run(
     from stacker.searching.pipeline import run_search
 
     try:
-        with _show_progress(quiet=quiet) as (tell, note), open_workers(*measurer) as workers:
+        with _show_progress(quiet=quiet) as (tell, note), open_workers(*executor) as workers:
             outcome = run_search(request, tell, note, workers)
     except KeyboardInterrupt:
         if options.log:
@@ -218,8 +216,8 @@ def _make_story(name: str, outcome: Outcome) -> SearchStory:
     return SearchStory(name, outcome.objectives, outcome.trials, lineage, choice, outcome.report, tuple(front))
 
 
-def _read_story(path: Path | None, svg: Path | None, html: Path | None) -> SearchStory:
-    """What a log says, with the report if the search has ended; an error if a picture would replace the log."""
+def _read_story(path: Path | None) -> SearchStory:
+    """What a log says, with the report if the search has ended."""
     from stacker.search.evaluation.judging import make_report
     from stacker.search.lineage import find_lineage, split_losses
     from stacker.search.log import read_log
@@ -228,7 +226,6 @@ def _read_story(path: Path | None, svg: Path | None, html: Path | None) -> Searc
 
     if path is None:
         raise SpecError.of("there is no log to show", "name one: stacker search show LOG")
-    check_outputs({"--svg": svg, "--html": html}, [path])
     record = read_log(path)
     choice, final = split_losses(record.losses)
     report = make_report(final[0].name, final[0], final[1:], record.trials) if final else None
@@ -236,6 +233,11 @@ def _read_story(path: Path | None, svg: Path | None, html: Path | None) -> Searc
     front = find_front([trial.values for trial in record.trials]) if len(objectives) > 1 else []
     lineage = find_lineage(record.trials, report.plan) if report else ()
     return SearchStory(path.stem, objectives, record.trials, lineage, choice, report, tuple(front))
+
+
+def _show_log(path: Path | None, svg: Path | None, html: Path | None, *, as_json: bool) -> None:
+    check_outputs({"--svg": svg, "--html": html}, (path,) if path else ())
+    _show(_read_story(path), svg, html, as_json=as_json)
 
 
 def _show(story: SearchStory, svg: Path | None, html: Path | None, *, as_json: bool) -> None:
