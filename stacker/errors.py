@@ -141,6 +141,14 @@ class VerifyError(StackerError):
     blame = Blame.VERIFY
 
 
+class ProblemWarning(UserWarning):
+    """A problem that does not stop what is done, for Python's module `warnings`."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.message} ({problem.hint})" if problem.hint else problem.message)
+        self.problem = problem
+
+
 _ERROR_CLASSES: dict[Blame, type[StackerError]] = {
     error.blame: error for error in (VerifyError, LockedError, StorageError, UnsafeError, DonorError, SpecError)
 }

@@ -34,7 +34,7 @@ from stacker.cli import (
 from stacker.cli.app import ORDER, app
 from stacker.cli.terminal.help_columns import Command
 from stacker.cli.terminal.mergekit_options import translate_options
-from stacker.cli.terminal.printing import print_json, print_problems, problem_json
+from stacker.cli.terminal.printing import print_json, print_problems, print_python_warnings, problem_json
 from stacker.cli.terminal.signals import end_on_signals
 from stacker.cli.terminal.streams import STANDARD_OUTPUT, drop_output, prepare_streams
 from stacker.cli.terminal.verbosity import add_verbose
@@ -99,7 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _run(words)
+        with print_python_warnings():
+            return _run(words)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except SystemExit as end:  # from a signal; returning does not wait for threads, as Python's own exit would

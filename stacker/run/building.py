@@ -105,11 +105,11 @@ def write_weights(
         execute = EXECUTORS[options.executor]
         report = execute(plan, tasks, output, **how, device=options.device, watch=listener.writing)
     found = {*earlier.non_finite, *report.non_finite}
-    names = tuple(step.tensor.name for step in plan.steps if step.tensor.name in found)
-    if names:
+    steps = [step for step in plan.steps if step.tensor.name in found]
+    if steps:
         with closing(OpenFiles(output.caches)) as sources:
-            listener.warn((describe_non_finite(plan, tasks, names, sources),))
-    return replace(report, non_finite=names)
+            listener.warn((describe_non_finite(steps, tasks, sources),))
+    return replace(report, non_finite=tuple(step.tensor.name for step in steps))
 
 
 @contextmanager

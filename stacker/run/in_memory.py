@@ -6,7 +6,7 @@ The caller provides the memory, so this module knows neither shards nor what the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from stacker.core.plan.plan import Report, Step
@@ -36,11 +36,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class _Filling:
-    """What all tasks of one call share: donors' files, scratch memory, and the count of bytes done."""
+    """What all tasks of one call share: donors' files, scratch memory, and the count of bytes done.
+
+    `non_finite` collects the names of tensors with computed values that are infinite or not a number.
+    """
 
     sources: OpenFiles
     scratch: WorkerScratch
     meter: Meter
+    non_finite: set[str] = field(default_factory=set)
 
 
 def fill_targets(
@@ -68,7 +72,7 @@ def fill_targets(
     )
     watch(total, total)
     check_unchanged(file for _, task in tasks for file in find_donor_files(task))
-    return filling.meter.report()
+    return replace(filling.meter.report(), non_finite=tuple(sorted(filling.non_finite)))
 
 
 def _tasks(step: Step, places: Places) -> tuple[Task, ...]:
@@ -77,7 +81,7 @@ def _tasks(step: Step, places: Places) -> tuple[Task, ...]:
 
 
 def _rounds(target: Target, task: Task, filling: _Filling) -> Iterator[Sequence[Job]]:
-    return ([partial(_do, job, target) for job in jobs] for jobs in _jobs(target.memory, task, filling))
+    return ([partial(_do, job, target) for job in jobs] for jobs in _jobs(target, task, filling))
 
 
 def _do(job: Job, target: Target) -> None:
@@ -90,13 +94,14 @@ def _do(job: Job, target: Target) -> None:
         raise type(error)(*problems) from error
 
 
-def _jobs(memory: memoryview, task: Task, filling: _Filling) -> Iterator[Sequence[Job]]:
+def _jobs(target: Target, task: Task, filling: _Filling) -> Iterator[Sequence[Job]]:
+    memory = target.memory
     match task:
         case CopyRun():
             yield [partial(_read_run, memory, task, filling)]
         case Compute():
             evaluation = begin_evaluation(task, filling.sources)
-            yield from compute_rounds(evaluation, filling.scratch, partial(_store, memory, task, filling))
+            yield from compute_rounds(evaluation, filling.scratch, partial(_store, target, task, filling))
             filling.meter.count(Report(computed=task.nbytes, read=evaluation.bytes_read()))
         case CopyColumns():
             yield [partial(_read_columns, memory, task, filling)]
@@ -118,9 +123,13 @@ def _read_columns(memory: memoryview, columns: CopyColumns, filling: _Filling) -
     filling.meter.count(Report(copied=columns.nbytes, read=columns.nbytes))
 
 
-def _store(memory: memoryview, compute: Compute, filling: _Filling, begin: int, data: memoryview) -> None:
+def _store(target: Target, compute: Compute, filling: _Filling, begin: int, data: memoryview) -> None:
+    from stacker.arithmetic.finiteness import has_non_finite
+
+    if has_non_finite(data, compute.dtype):
+        filling.non_finite.add(target.step.tensor.name)
     for start, offset, nbytes in compute.spans(begin, len(data)):
-        memory[offset : offset + nbytes] = data[start - begin : start - begin + nbytes]
+        target.memory[offset : offset + nbytes] = data[start - begin : start - begin + nbytes]
     filling.meter.advance(len(data))
 
 

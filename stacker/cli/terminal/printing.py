@@ -6,7 +6,9 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from stacker.errors import Mark, Problem, Severity, StackerError, raise_problems
+from stacker.errors import Mark, Problem, ProblemWarning, Severity, StackerError, raise_problems
 from stacker.io.files.regular_files import open_regular
 from stacker.io.files.spec_files import MAX_SPEC_BYTES
 
@@ -78,6 +80,23 @@ def _draw_problem(problem: Problem, read: Callable[[str], Sequence[str]]) -> Tex
 def print_warnings(problems: Iterable[Problem]) -> None:
     """Print the warnings and notes among the problems on standard error; errors are not printed."""
     print_problems(problem for problem in problems if problem.severity is not Severity.ERROR)
+
+
+@contextmanager
+def print_python_warnings() -> Iterator[None]:
+    """Inside, print each problem that the library passes to Python's module `warnings` as other problems are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", ProblemWarning)
+        show_others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **how: Any) -> None:
+            if isinstance(message, ProblemWarning):
+                print_warnings([message.problem])
+            else:
+                show_others(message, category, *place, **how)
+
+        warnings.showwarning = show
+        yield
 
 
 def print_written(path: Path) -> None:

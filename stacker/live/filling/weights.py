@@ -15,14 +15,15 @@ from itertools import accumulate
 import torch
 
 from stacker.core.plan.plan import Step
-from stacker.core.plan.task_making import simplify
+from stacker.core.plan.task_making import make_step_tasks, simplify
 from stacker.core.values.donor import DonorFile
 from stacker.core.values.expression import Copy
-from stacker.errors import Mark, StorageError
+from stacker.errors import Mark, ProblemWarning, StorageError
 from stacker.live.forecast.blueprint import Blueprint
 from stacker.live.forecast.weight_keys import Places, WeightKey
 from stacker.progress import Watch, ignore_watch
 from stacker.run.compute.device import HOST
+from stacker.run.compute.finiteness import describe_non_finite
 from stacker.run.in_memory import Target, fill_targets
 from stacker.run.work.sources import OpenFiles
 from stacker.tensors import TensorSpec
@@ -95,8 +96,17 @@ class Weights:
         return sum(_align(self.steps[name].tensor.nbytes) for name in names)
 
     def _fill(self, targets: Sequence[Target], watch: Watch) -> dict[str, torch.Tensor]:
-        fill_targets(targets, self.places, self.maps.sources, device=self.device, watch=watch)
+        report = fill_targets(targets, self.places, self.maps.sources, device=self.device, watch=watch)
+        if report.non_finite:
+            self._warn(report.non_finite)
         return {each.step.tensor.name: view_tensor(each.memory, 0, each.step.tensor) for each in targets}
+
+    def _warn(self, names: Sequence[str]) -> None:
+        """Warn that the tensors called `names` were computed to values that are infinite or not a number."""
+        steps = [self.steps[name] for name in names]
+        tasks = make_step_tasks(steps[0], self.places)
+        problem = describe_non_finite(steps, tasks, self.maps.sources)
+        warnings.warn(ProblemWarning(problem), stacklevel=2)
 
     def _find_mapped(self, step: Step) -> torch.Tensor | None:
         """The tensor of a step as mapped from its donor's file, or None if it has to be computed.

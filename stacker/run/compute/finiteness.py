@@ -50,14 +50,14 @@ def _find_place(part: Step | Task) -> tuple[int, int]:
     return part.shard, part.offset
 
 
-def describe_non_finite(plan: Plan, tasks: Sequence[Task], names: Sequence[str], sources: OpenFiles) -> Problem:
-    """Make the warning that the output tensors `names` contain computed infinities or NaNs.
+def describe_non_finite(steps: Sequence[Step], tasks: Sequence[Task], sources: OpenFiles) -> Problem:
+    """Make the warning that the tensors of `steps` contain computed infinities or NaNs.
 
-    The donor tensors that the first one is computed from are searched for the cause.
+    The donor tensors that the first one is computed from, by some of `tasks`, are searched for the cause.
     """
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    message = f"tensor '{names[0]}'{more} got values that are infinite or not a number"
-    step = next(step for step in plan.steps if step.tensor.name == names[0])
+    step = steps[0]
+    more = f" and {len(steps) - 1} more" if len(steps) > 1 else ""
+    message = f"tensor '{step.tensor.name}'{more} got values that are infinite or not a number"
     computes = [task for task in tasks if isinstance(task, Compute) and _is_part(task, step)]
     try:
         causes = list(dict.fromkeys(cause for task in computes for cause in _find_causes(task, sources)))

@@ -72,8 +72,9 @@ def _describe(case: tuple[torch.dtype, Expression], donors: dict[str, Donor], ou
     report = build(plan, donors, out)
     assert report.non_finite == ("one", "two")
     assert not torch.isfinite(built(out)["one"].float()).all()
+    steps = [step for step in plan.steps if step.tensor.name in report.non_finite]
     with closing(OpenFiles()) as sources:
-        problem = describe_non_finite(plan, make_tasks(plan, donors), report.non_finite, sources)
+        problem = describe_non_finite(steps, make_tasks(plan, donors), sources)
     assert problem.severity is Severity.WARNING
     return problem.message
 
