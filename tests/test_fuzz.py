@@ -24,6 +24,8 @@ NAMES = (
     "lock",
     "adapter",
     "adapter-tensors",
+    "search-log",
+    "score-cache",
 )
 SECONDS = 5.0
 

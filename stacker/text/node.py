@@ -109,18 +109,25 @@ def to_data(node: Node) -> Data:
 def walk_scalars(node: Node) -> Iterator[tuple[Scalar, bool]]:
     """Yield every scalar in a node, with True for a mapping's key and False for any other scalar.
 
-    Content that an alias repeats is yielded at each use.
+    Content that aliases repeat is yielded once, so that a small text does not take long.
     """
+    yield from _walk(node, set())
+
+
+def _walk(node: Node, seen: set[int]) -> Iterator[tuple[Scalar, bool]]:
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     match node:
         case Scalar():
             yield node, False
         case Sequence(items):
             for item in items:
-                yield from walk_scalars(item)
+                yield from _walk(item, seen)
         case Mapping(entries):
             for key, value in entries:
                 yield key, True
-                yield from walk_scalars(value)
+                yield from _walk(value, seen)
 
 
 def is_null(node: Node | None) -> bool:

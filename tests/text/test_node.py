@@ -47,4 +47,4 @@ def test_scalars() -> None:
 
 def test_shorten() -> None:
     """Text in a message is printable and of bounded length."""
-    assert shorten("a\x1b[31m" + "b" * 100) == "a\\x1b[31m" + "b" * 50 + "…"
+    assert shorten("a\x1b[31m" + "b" * 100) == "a\\x1b[31m" + "b" * 51 + "…"

@@ -59,7 +59,8 @@ def check_characters(root: Node) -> Iterator[Problem]:
     """Yield a problem for each scalar with an invisible character, which could hide or change text in a terminal."""
     for scalar, is_key in walk_scalars(root):
         allowed = "" if is_key else "\n\t"
-        hidden = next((char for char in scalar.text if not char.isprintable() and char not in allowed), None)
+        chars = "" if scalar.text.isprintable() else scalar.text
+        hidden = next((char for char in chars if not char.isprintable() and char not in allowed), None)
         if hidden:
             yield Problem(f"this text has the invisible character U+{ord(hidden):04X}", "remove it", scalar.mark)
 
