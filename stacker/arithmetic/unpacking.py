@@ -6,7 +6,6 @@ What is stored, and the names of the schemes, are described in `stacker.formats.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -70,24 +69,29 @@ def decode_fp4(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: N
     del dtype
     first, width, row = place
     length, _, nested = settings
-    state = _read_state(parts[-1], width, length)
+    offset = _read_offset(parts[-1], width, length, nested=bool(nested))
     largest = parts[1]
     if nested:
         begin, end = first // length, -(-(first + len(out)) // length)
         inner = parts[4][largest[begin:end]] * parts[3][np.arange(begin, end) // 256]
         largest = np.zeros(end, np.float32)
-        largest[begin:] = inner + np.float32(state["nested_offset"])
+        largest[begin:] = inner + offset
     _decode_fp4(parts[0].reshape(-1), largest, parts[2], length, first, row * width // 2, out)
 
 
-def _read_state(raw: Array, width: int, length: int) -> Mapping[str, Any]:
-    """What bitsandbytes states of a weight beside its tensors; DonorError if they say something else."""
+def _read_offset(raw: Array, width: int, length: int, *, nested: bool) -> np.float32:
+    """The offset of nested magnitudes from what bitsandbytes states of a weight beside its tensors; else 0.
+
+    DonorError if something else is stated than what the tensors say.
+    """
     try:
         state = json.loads(raw.tobytes())
         sizes = state["shape"][-1], state["blocksize"], state.get("nested_blocksize", 256)
-        if sizes == (width, length, 256) and math.isfinite(state.get("nested_offset", 0.0)):
-            return dict(state)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        with np.errstate(over="ignore"):
+            offset = np.float32(state["nested_offset"] if nested else 0)
+        if sizes == (width, length, 256) and np.isfinite(offset):
+            return offset
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         pass
     raise DonorError.of("what is stated of the 4-bit numbers does not fit them", "fetch the donor again")
 

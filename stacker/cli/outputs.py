@@ -84,7 +84,7 @@ def _find_foreign_files(files: Mapping[str, Path]) -> Iterator[Problem]:
         kind, beginnings = _BEGINNINGS.get(option, ("", ()))
         if kind and not _read_beginning(path).startswith(beginnings):
             yield Problem(f"{option} {path} would replace a file that is not {kind}", _HINT)
-        elif not kind and _is_of_model(path):
+        elif not kind and option != "--log" and _is_of_model(path):
             yield Problem(f"{option} {path} would replace a file of a model", _HINT)
 
 

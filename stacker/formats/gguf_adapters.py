@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from stacker.errors import Blame, Mark, Problem, escape_text, raise_problems
@@ -25,7 +26,7 @@ def parse_gguf_adapter(entries: Mapping[str, Json], architecture: Json, where: s
     if (kind, method) != ("adapter", "lora"):
         found = "a model" if kind in (None, "model") else f"of type {escape_text(f'{kind} {method or str()}'.strip())}"
         problems.append(_refuse(f"this file is no LoRA: it is {found}", _CONVERT, mark))
-    elif not isinstance(alpha, int | float) or isinstance(alpha, bool):
+    elif not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha):
         problems.append(_refuse(f"the metadata has no number '{_ALPHA}'", _CONVERT, mark))
     elif own != architecture:
         message = f"this LoRA is for the architecture '{escape_text(str(own))}', and the donor is '{architecture}'"

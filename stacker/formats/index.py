@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stacker.errors import Blame, DonorError, Mark, Problem, Severity, UnsafeError, escape_text
-from stacker.formats.json_object import Json, parse_object
+from stacker.formats.json_object import MOST_TENSORS, Json, parse_object
 from stacker.formats.safetensors import Header
 
 SINGLE_FILE = "model.safetensors"
@@ -72,7 +72,7 @@ def parse_index(data: bytes, where: str) -> Index:
     UnsafeError when the index names a file outside the donor's folder; DonorError when the index is malformed, or names
     a file that is not a safetensors file.
     """
-    table = parse_object(data, where)
+    table = parse_object(data, where, MOST_TENSORS)
     weight_map = table.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise DonorError.of("the index has no `weight_map`, or an empty one", "fetch the file again", Mark(where))

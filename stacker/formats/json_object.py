@@ -15,7 +15,8 @@ MAX_JSON_BYTES = 16_000_000
 _MAX_DIGITS = 40
 _LONG_NUMBER = re.compile(rb"\d{41}")
 MOST_VALUES = 200_000
-"""The index of a checkpoint may have 150,000 tensors."""
+MOST_TENSORS = 500_000
+"""For the index of a checkpoint: the largest of 2026 name some 200,000 tensors."""
 MANY_VALUES = 2_000_000
 """For files that are larger than settings: the largest tokenizer.json of 2026, Gemma 3's, has 1.3 million values."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

@@ -51,7 +51,9 @@ def read_speeds() -> Speeds:
 def _parse_speeds(content: Any) -> Speeds:
     """The speeds in the parsed content of a file; ValueError if it has another form."""
     match content:
-        case {"format": 1, "write": float(write), "arithmetic": dict(arithmetic), "origin": str(origin)}:
+        case {"format": form, "write": float(write), "arithmetic": dict(arithmetic), "origin": str(origin)} if (
+            form == _FORMAT
+        ):
             known = {kind: speed for kind, speed in arithmetic.items() if kind in KINDS}
             if all(_is_speed(speed) for speed in (write, *known.values())):
                 return Speeds(write, known, Origin(origin))

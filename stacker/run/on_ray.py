@@ -26,7 +26,7 @@ from stacker.io.files.paths import exists
 from stacker.io.output.folder import Output
 from stacker.io.output.partial_folder import drop_folder
 from stacker.io.output.parts import FinishedPart
-from stacker.io.ranges.node_cache import read_cache_variables
+from stacker.io.ranges.node_cache import CACHE_VARIABLES, read_cache_variables
 from stacker.progress import Watch, ignore_watch
 from stacker.run import local
 from stacker.run.compute.device import HOST
@@ -156,6 +156,8 @@ def _choose_options(ray: Any, piece: Piece, *, limited: bool) -> dict[str, Any]:
 
 def _write(piece: Piece) -> Written | StackerError:
     """Write a piece on a worker, unless it has been written; errors that a user can cause are returned."""
+    for name in CACHE_VARIABLES:
+        os.environ.pop(name, None)
     os.environ.update(piece.cache)
     try:
         part, report = _find_or_drop(piece), None

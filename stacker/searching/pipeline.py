@@ -14,6 +14,7 @@ from stacker.compose import Stack, draw_blueprint, load
 from stacker.errors import StackerError
 from stacker.io.disk.storage import explain_errors
 from stacker.live.live_stack import LiveStack
+from stacker.live.tokenizer import load_tokenizer
 from stacker.measure.losses import make_batches
 from stacker.measure.questions.questions import hash_questions
 from stacker.measure.score_cache import identify_stack
@@ -76,7 +77,9 @@ def run_search(request: Request, tell: Tell, note: Note, workers: Workers = HERE
     options = request.options
     keep_memory()
     live = load_anchor(request, note)
-    parts = split_texts(request.texts, live.load_tokenizer(), options.window, CHOSEN * options.passages)
+    start = draw_blueprint(request.stack)
+    tokenizer = load_tokenizer(start.side_files, dict(start.plan.config))
+    parts = split_texts(request.texts, tokenizer, options.window, CHOSEN * options.passages)
     with open_log(options.log, _describe(request, live)) as log:
         if log.recalled:
             note(f"{options.log}: going on after {log.recalled} candidates")

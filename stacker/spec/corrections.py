@@ -87,8 +87,8 @@ def _find_slip(text: str, mark: Mark, slip: str) -> int | None:
 
 
 def _find_offset(text: str, mark: Mark) -> int:
-    lines = text.splitlines(keepends=True)[: (mark.line or 1) - 1]
-    return sum(map(len, lines)) + (mark.column or 1) - 1
+    before = text.split("\n")[: (mark.line or 1) - 1]
+    return sum(map(len, before)) + len(before) + (mark.column or 1) - 1
 
 
 def _make_mark(text: str, source: str, offset: int) -> Mark:

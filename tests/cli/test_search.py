@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -111,6 +112,15 @@ def test_a_killed_search_goes_on(here: Path, capsys: Capsys, lines: int) -> None
     assert log.read_bytes().count(b"\n") < len(whole)
     search(capsys, *words, "--log", log.name)
     assert without_seconds(log) == whole
+
+
+def test_texts_are_read_with_the_tokenizer_of_the_start(home: Path, here: Path, capsys: Capsys) -> None:
+    """The first donor, whose weights others share, may have no tokenizer: the spec names whose it is."""
+    shutil.copytree(home / "a", home / "bare", ignore=shutil.ignore_patterns("token*"), dirs_exist_ok=True)
+    text = BLEND.replace("a: ./a", "a: ./bare").replace("base: base\n", "base: base\ntokenizer: b\n")
+    (here / "bare.yml").write_text(text)
+    found = search(capsys, "bare.yml", *OPTIONS, "--candidates", "3", "-o", "found.yml")
+    assert found["report"]["failed"] == 0
 
 
 @pytest.mark.slow

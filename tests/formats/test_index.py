@@ -121,6 +121,12 @@ def test_errors_are_stackers() -> None:
         parse_index(b"PK", "index")
 
 
+def test_large_models_have_large_indices() -> None:
+    """60 layers of 384 experts with three parts of three matrices each are not too many tensors."""
+    weight_map = {f"model.layers.{at // 3456}.part.{at % 3456}": "1.safetensors" for at in range(60 * 384 * 3 * 3)}
+    assert parse_index(json.dumps({"weight_map": weight_map}).encode(), "index").weight_map == weight_map
+
+
 def test_reads_back_the_index_it_makes() -> None:
     """An index that was made names the same files and size when it is parsed."""
     weight_map = {"a": "1.safetensors", "b": "2.safetensors"}

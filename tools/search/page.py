@@ -14,7 +14,7 @@ This section is written by `make search`; do not edit it by hand. It repeats in 
 [Akiba et al. 2024](https://arxiv.org/abs/2403.13187) did: first the parameters of a blend are searched, then the order
 of layers. The donors are the two fine-tunes of SmolLM2-135M that `make tunes` trains, one on Python source and one on
 English prose. All texts are documents that neither was trained on. A candidate reads {passages} passages of {window}
-tokens, {tokens:,} in all, unless it is stopped after the first quarter. The winner is chosen on a second part of the
+tokens, {tokens:,} in all, unless it is stopped before. The winner is chosen on a second part of the
 passages, and everything in the tables is measured on a third part, once.
 """
 _TUNES = """

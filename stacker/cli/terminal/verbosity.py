@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
@@ -24,6 +25,7 @@ Verbose = Annotated[
     ),
 ]
 _NAME = "verbose"
+_IS_SHOWN = ContextVar("_IS_SHOWN", default=False)
 
 
 def add_verbose(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,6 +54,9 @@ def show_log() -> Iterator[None]:
     """
     import logging
 
+    if _IS_SHOWN.get():  # `stacker -v build -v`
+        yield
+        return
     started, used = time.monotonic(), time.process_time()
 
     class Handler(logging.Handler):
@@ -61,6 +66,7 @@ def show_log() -> Iterator[None]:
 
     handler, log = Handler(), logging.getLogger("stacker")
     level = log.level
+    shown = _IS_SHOWN.set(True)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
@@ -71,3 +77,4 @@ def show_log() -> Iterator[None]:
         log.info("ended after %.2f s of the processor, with at most %.0f MB of memory", processor, peak)
         log.removeHandler(handler)
         log.setLevel(level)
+        _IS_SHOWN.reset(shown)

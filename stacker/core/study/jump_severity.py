@@ -92,7 +92,7 @@ def _rate(jump: Junction, active: list[Feed], donors: Mapping[str, Donor]) -> Co
     depth = donors[meeting.after.donor].depth
     if meeting.jump == 0 and meeting.before.donor == meeting.after.donor:
         return None
-    length, layer = meeting.jump / depth, (meeting.after.layer or 0) / depth
+    length, layer = max(-1.0, min(1.0, meeting.jump / depth)), (meeting.after.layer or 0) / depth
     fitting = (row for row in COMPARISONS if row.shortest <= length <= row.longest and layer >= row.from_layer)
     return next(fitting, COMPARISONS[-1])
 

@@ -155,14 +155,13 @@ def _extra_names(repository: Repository, headers: Mapping[str, GgufHeader]) -> d
 def _digest(repository: Repository, file: str, tensor: StoredTensor) -> Json:
     """The beginning of the SHA-256 of a small tensor; None if it is on a server that does not answer."""
     path = repository.find_path(file)
-    try:
-        data = (
-            read_range(path, tensor.begin, tensor.nbytes)
-            if path
-            else read_remote_range(repository.source, repository.revision, file, tensor.begin, tensor.nbytes)
-        )
-    except StackerError:
-        return None
+    if path:
+        data = read_range(path, tensor.begin, tensor.nbytes)
+    else:
+        try:
+            data = read_remote_range(repository.source, repository.revision, file, tensor.begin, tensor.nbytes)
+        except StackerError:
+            return None
     return hashlib.sha256(data).hexdigest()[:12]
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,13 +26,17 @@ from stacker.io.ranges.fetching import fetch_range
 from stacker.io.ranges.remote_file import RemoteFile
 from stacker.spec.language.value_grammar import parse_size
 
-FOLDER, LIMIT = "STACKER_CACHE_DIR", "STACKER_CACHE_SIZE"
+FOLDER, LIMIT = CACHE_VARIABLES = ("STACKER_CACHE_DIR", "STACKER_CACHE_SIZE")
 """Variables with the folder of the cache, and the most bytes of the files in it."""
 _USUAL_LIMIT = "100GB"
 _REQUESTS_AT_ONCE = 8
 _REQUEST = 16 << 20
 _PIECE = 1 << 20
+_PAUSE = 0.1
+"""Seconds between two attempts to lock a file."""
 _PART, _LOCK = ".part", "lock"
+_OWN = re.compile(r"[0-9a-f]{64}(\.part)?")
+"""The names of the cache's files; others in the folder are somebody else's."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -98,12 +103,12 @@ class NodeCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._find_path(remote)
         part = path.with_name(f"{path.name}{_PART}")
-        with _lock(part) as fd:
-            found = self._open(remote)  # another process may have fetched it meanwhile
-            if found or not self._reserve(part, fd, remote.stamp.size):
-                part.unlink()
-                return found
+        with _lock(part, stop) as fd:
             try:
+                found = self._open(remote)  # another process may have fetched it meanwhile
+                if found or not self._reserve(part, fd, remote.stamp.size, stop):
+                    part.unlink()
+                    return found
                 _download(remote, fd, stop)
                 os.fsync(fd)
                 part.replace(path)
@@ -112,11 +117,14 @@ class NodeCache:
                 raise
         return self._open(remote)
 
-    def _reserve(self, part: Path, fd: int, nbytes: int) -> bool:
-        """Give the file `part` its size after making room for it; returns whether there is enough."""
-        with _lock(self.folder / _LOCK):
-            others = [self.folder / name for name in list_folder(self.folder) if name not in (_LOCK, part.name)]
-            known = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in others)
+    def _reserve(self, part: Path, fd: int, nbytes: int, stop: threading.Event) -> bool:
+        """Give the file `part` its size after making room for it; returns whether there is enough.
+
+        Files of the folder that are not of the cache are left alone, and do not count.
+        """
+        with _lock(self.folder / _LOCK, stop):
+            others = [name for name in list_folder(self.folder) if _OWN.fullmatch(name) and name != part.name]
+            known = sorted(_list_known(self.folder / name for name in others))
             taken = sum(size for _, size, _ in known)
             for _, size, path in known:
                 if taken + nbytes > self.limit and _evict(path):
@@ -135,21 +143,42 @@ def find_node_cache() -> NodeCache | None:
 
 def read_cache_variables() -> dict[str, str]:
     """The variables that name the cache, for processes on other machines, whose folder has the same name."""
-    return {name: os.environ[name] for name in (FOLDER, LIMIT) if name in os.environ}
+    return {name: os.environ[name] for name in CACHE_VARIABLES if name in os.environ}
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[int]:
-    """Open a file, which is made if there is none, and keep it locked; waits for other processes."""
-    while True:
+def _lock(path: Path, stop: threading.Event) -> Iterator[int]:
+    """Open a file, which is made if there is none, and keep it locked; waits for other processes.
+
+    DonorError if `stop` is set meanwhile.
+    """
+    while not stop.is_set():
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if _is_at(fd, path):
+            if _take_lock(fd) and _is_at(fd, path):
                 yield fd
                 return
         finally:
             os.close(fd)
+        stop.wait(_PAUSE)
+    raise DonorError.of("the build was stopped while another process fetched this file", "", Mark(str(path)))
+
+
+def _take_lock(fd: int) -> bool:
+    """Lock an open file; returns whether no other process has done so."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _list_known(paths: Iterable[Path]) -> Iterator[tuple[float, int, Path]]:
+    """The last use and the size of files, without those that another process has just renamed or deleted."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            yield status.st_mtime, status.st_size, path
 
 
 def _is_at(fd: int, path: Path) -> bool:
@@ -161,13 +190,11 @@ def _is_at(fd: int, path: Path) -> bool:
 
 def _evict(path: Path) -> bool:
     """Delete a file, unless it is being fetched; whoever has opened it reads on. Returns whether it was deleted."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        if not _take_lock(file.fileno()):
             return False
         path.unlink()
-        return True
+    return True
 
 
 def _download(remote: RemoteFile, fd: int, stop: threading.Event) -> None:

@@ -30,10 +30,14 @@ from stacker.tensors import TensorSpec
 
 
 class DonorMaps:
-    """Keeps the donors' files mapped into memory; a file is mapped and checked once, however many stacks read it."""
+    """Keeps the donors' files mapped into memory; a file is mapped and checked once, however many stacks read it.
+
+    `doubted` has the values of which was said that they are infinite or not a number.
+    """
 
     def __init__(self) -> None:
         self.sources = OpenFiles()
+        self.doubted: set[WeightKey] = set()
         self._maps: dict[str, mmap.mmap] = {}
         self._lock = threading.Lock()
 
@@ -102,8 +106,11 @@ class Weights:
         return {each.step.tensor.name: view_tensor(each.memory, 0, each.step.tensor) for each in targets}
 
     def _warn(self, names: Sequence[str]) -> None:
-        """Warn that the tensors called `names` were computed to values that are infinite or not a number."""
-        steps = [self.steps[name] for name in names]
+        """Warn, once for each value, that tensors were computed to values that are infinite or not a number."""
+        steps = [self.steps[name] for name in names if self.keys[name] not in self.maps.doubted]
+        self.maps.doubted.update(self.keys[name] for name in names)
+        if not steps:
+            return
         tasks = make_step_tasks(steps[0], self.places)
         problem = describe_non_finite(steps, tasks, self.maps.sources)
         warnings.warn(ProblemWarning(problem), stacklevel=2)

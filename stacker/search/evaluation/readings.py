@@ -159,4 +159,6 @@ def _try(read: Callable[[], Floats]) -> Floats | str:
 
 def explain_failure(error: StackerError | RuntimeError) -> str:
     """Why a stack cannot be measured; a RuntimeError is of torch: a layer does not fit, or memory is short."""
-    return error.problems[0].message if isinstance(error, StackerError) else f"cannot run: {str(error).splitlines()[0]}"
+    if isinstance(error, StackerError):
+        return error.problems[0].message
+    return f"cannot run: {next(iter(str(error).splitlines()), type(error).__name__)}"

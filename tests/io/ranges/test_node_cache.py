@@ -129,6 +129,27 @@ def test_a_file_is_complete_or_absent(cache: NodeCache) -> None:
     assert list_files(cache) == [path]
 
 
+def test_files_of_others_stay(cache: NodeCache) -> None:
+    """Files in the folder that are not the cache's are neither deleted nor counted, however little room there is."""
+    cache.folder.mkdir()
+    (cache.folder / "thesis.txt").write_bytes(bytes(200_000))
+    for name in "abc":
+        cache.keep(Served(f"s3://bucket/{name}"), NEVER)
+    assert (cache.folder / "thesis.txt").stat().st_size == 200_000
+    assert len(list_files(cache)) == 3
+
+
+def test_a_wait_for_another_process_can_be_stopped(cache: NodeCache) -> None:
+    """While another process fetches the file, a stopped build does not wait for it."""
+    stop = threading.Event()
+    served = Served()
+    cache.folder.mkdir()
+    with node_cache._lock(cache._find_path(served).with_suffix(".part"), NEVER):
+        threading.Timer(0.3, stop.set).start()
+        with pytest.raises(DonorError, match="stopped"):
+            cache.keep(served, stop)
+
+
 def test_a_stopped_fetch_ends(cache: NodeCache) -> None:
     """A fetch ends with an error when reading is stopped meanwhile."""
     stop = threading.Event()
