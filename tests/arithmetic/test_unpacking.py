@@ -19,7 +19,14 @@ def decode(state: dict[str, Any]) -> np.ndarray:
     """Two rows of 64 numbers, all 1 in their blocks, with nested magnitudes of 1 and an offset."""
     text = np.frombuffer(json.dumps(state).encode(), np.uint8)
     ones = np.ones(256, np.float32)
-    parts = [np.zeros((64, 1), np.uint8), np.zeros(2, np.uint8), ones[:16], np.ones(1, np.float32), ones, text]
+    parts: list[Any] = [
+        np.zeros((64, 1), np.uint8),
+        np.zeros(2, np.uint8),
+        ones[:16],
+        np.ones(1, np.float32),
+        ones,
+        text,
+    ]
     out = np.empty(128, np.float32)
     decode_fp4(parts, Dtype.BF16, (64, 0, 1), (0, 64, 0), out)
     return out

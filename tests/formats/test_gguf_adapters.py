@@ -23,7 +23,7 @@ def test_the_scale_is_read() -> None:
 
 
 @pytest.mark.parametrize("alpha", [float("nan"), float("inf"), None, "16", True])
-def test_a_scale_that_is_no_number_is_refused(alpha: object) -> None:
+def test_a_scale_that_is_no_number_is_refused(alpha: Any) -> None:
     """A LoRA cannot be folded with a scale that would make all weights infinite or not a number."""
     with pytest.raises(DonorError, match=r"adapter\.lora\.alpha"):
         parse_gguf_adapter({**SOUND, "adapter.lora.alpha": alpha}, "llama", "x.gguf")
