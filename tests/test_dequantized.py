@@ -344,3 +344,34 @@ def test_the_cause_of_infinite_numbers_is_found(tmp_path: Path) -> None:
     stack = load(tmp_path / "spec.yml")
     build(stack, tmp_path / "out", DEFAULTS, Listener(warn=lambda found: warnings.extend(map(str, found))))
     assert any("_proj.weight' of donor 'a' already has such values" in each for each in warnings)
+
+
+@pytest.mark.parametrize("name", ["pre_quant_scale", "smooth_factor", "perm"])
+def test_tensors_beside_a_weight_are_known_or_refused(tmp_path: Path, name: str) -> None:
+    """A factor that belongs to a weight is not copied beside it, as if the weight were whole without it."""
+    make, stated = SCHEMES["fp8 in blocks"]
+
+    def make_more(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+        parts, numbers = make(source, rows, columns)
+        return parts | {name: torch.full((columns,), 0.5)}, numbers
+
+    for seed, donor in enumerate("ab"):
+        write_quantized(tmp_path / donor, make_more, stated, seed)
+    with pytest.raises(StackerError, match=rf"{name}' does to the weight beside it is not known"):
+        _build(tmp_path, "stack: [a]")
+
+
+@pytest.mark.parametrize("group", [-1, 1 << 30, 1000])
+def test_groups_without_scales_are_refused(tmp_path: Path, group: int) -> None:
+    """An order of GPTQ's inputs that names groups which do not exist reads no other memory."""
+    name = next(each for each in SCHEMES if "gptq" in each.lower())
+    make, stated = SCHEMES[name]
+
+    def make_broken(source: torch.Generator, rows: int, columns: int) -> tuple[Tensors, Tensor]:
+        parts, numbers = make(source, rows, columns)
+        return parts | {"g_idx": torch.full_like(parts["g_idx"], group)}, numbers
+
+    for seed, donor in enumerate("ab"):
+        write_quantized(tmp_path / donor, make_broken, stated, seed)
+    with pytest.raises(StackerError, match="g_idx"):
+        _build(tmp_path, "stack: [a]")

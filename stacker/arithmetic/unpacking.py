@@ -114,6 +114,8 @@ def decode_gptq(parts: Sequence[Array], dtype: Dtype, settings: Numbers, place: 
     """(q - zero) · scale, each input having the zero and the scale of its group."""
     del dtype
     words, zeros, scales, groups = parts
+    if len(groups) and groups.max() >= len(scales):  # numbers below 0 are large ones here
+        raise DonorError.of("an input has a group (g_idx) for which there are no scales", "fetch the donor again")
     _decode_gptq(words, zeros, scales, groups, settings[0], settings[2], place[0], place[1], out)
 
 

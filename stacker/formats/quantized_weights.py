@@ -29,7 +29,7 @@ _SCALES = (Dtype.F32, Dtype.F16, Dtype.BF16, Dtype.F8_E8M0, Dtype.U8)
 _SCALE_ENDINGS = ("_scale_inv", "_scale")
 _ACTIVATIONS = (".input_scale", ".input_global_scale", ".activation_scale", ".weight_shape")
 """Endings of tensors that plain weights do not need: scales of activations, and sizes."""
-_TRANSFORMS = ("transform_config", "rotation")
+_TRANSFORMS = ("transform_config", "rotation", "rotation_config", "algo_config")
 """Entries of configs that say that the weights fit only rotated activations."""
 _WORD = 32
 _BLOCK_SIZES = (64, 128, 256, 512, 1024, 2048, 4096, 32)

@@ -9,11 +9,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter
+
 from stacker.errors import Mark, SpecError
 from stacker.search.journal import Journal, Kind, Lines, open_journal, read_lines
 from stacker.search.results import Losses, Measured, Proposal, Trial
 
 KIND = Kind("search", 1)
+_AGAIN = "the log was changed or is damaged: search again, with another --log"
+_TRIAL = TypeAdapter(Trial)
+_LARGEST_LOSS = 700
+"""The largest loss whose perplexity is a number."""
+_LARGEST = 1e12
+"""The largest magnitude that a value in a log can have: a model of a million million parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +40,15 @@ def read_log(path: Path) -> Record:
 
 def _read_record(lines: Lines, path: Path) -> Record:
     trials, losses = list[Trial](), list[Losses]()
+    named = lines.head.get("objectives", [])
+    if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
+        raise SpecError.of("the objectives of this log are no list of names", _AGAIN, Mark(str(path), 1))
     for number, line in enumerate(lines.entries, 2):
         with _explain_line(line, Mark(str(path), number)):
-            trials += [_read_trial(line["trial"])] if "trial" in line else []
-            losses += [_read_losses(line["losses"])] if "losses" in line else []
+            if "trial" in line:
+                trials.append(_read_trial(line["trial"]))
+            else:
+                losses.append(_read_losses(line["losses"]))
     return Record(lines.head, tuple(trials), tuple(losses))
 
 
@@ -46,20 +59,22 @@ def _explain_line(line: Mapping[str, Any], mark: Mark) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = "a trial" if "trial" in line else "the losses of a stack"
-        hint = "the log was changed or is damaged: search again, with another --log"
-        raise SpecError.of(f"this line is not {what}", hint, mark) from error
+        raise SpecError.of(f"this line is not {what}", _AGAIN, mark) from error
 
 
 def _read_trial(line: Mapping[str, Any]) -> Trial:
-    made, found = line["proposal"], line["measured"]
-    proposal = Proposal(made["point"], made["how"], tuple(made["parents"]))
-    values = None if found["values"] is None else tuple(map(float, found["values"]))
-    measured = Measured(**{**found, "values": values})
-    return Trial(line["number"], line["phase"], line["generation"], proposal, measured, float(line["seconds"]))
+    trial = _TRIAL.validate_python(line)
+    found = trial.measured
+    numbers = [*(found.values or ()), found.error, found.first, found.half, trial.seconds]
+    if not all(each is None or abs(each) <= _LARGEST for each in numbers) or found.values == ():
+        raise ValueError("no values of a trial")
+    return trial
 
 
 def _read_losses(line: Mapping[str, Any]) -> Losses:
     texts, losses = tuple(line["texts"]), tuple(tuple(map(float, each)) for each in line["losses"])
+    if not all(abs(each) <= _LARGEST_LOSS for passages in losses for each in passages):
+        raise ValueError("no losses")
     return Losses(line["part"], line["name"], line["plan"], texts, losses)
 
 

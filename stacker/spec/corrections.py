@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from stacker.errors import Mark, Problem, find_answer
 
@@ -14,6 +15,8 @@ FindProblems = Callable[[str], Sequence[Problem]]
 _QUOTED = re.compile(r"'([^']+)'")
 _FARTHEST = 2_000
 """How many characters after the place of a problem its slip is looked for."""
+_SIMILAR, _CLOSE = 0.6, 0.8
+"""Ratios of difflib: from the first on, words are called similar, and from the second on, one may be a slip."""
 _MOST = 100
 """How many slips of one spec are corrected."""
 
@@ -61,11 +64,26 @@ def _list_corrections(
         answer, mark = find_answer(problem.hint), problem.mark
         if not answer or mark is None or mark.source != source or mark.line is None:
             continue
-        for slip in _list_slips(problem, answer):
+        for slip in filter(partial(_is_sure, answer), _list_slips(problem, answer)):
             offset = _find_slip(text, mark, slip)
             if offset is not None and (place := _make_mark(text, source, offset)) and (place.line, slip) not in refused:
                 yield Correction(place, offset, slip, answer)
                 break
+
+
+def _is_sure(answer: str, slip: str) -> bool:
+    """Whether a word can only mean the answer: both differ as by a slip of the hand, or not by their letters at all.
+
+    A hint for words that are merely similar may be wrong: `near` is not `linear`, and `model2` is not `model1`. Words
+    that are not similar are answers that somebody wrote down, such as `attn.o` for `o_proj`.
+    """
+    ratio = difflib.SequenceMatcher(None, slip, answer).ratio()
+    if ratio < _SIMILAR:
+        return True
+    if re.sub(r"\D", "", slip) != re.sub(r"\D", "", answer):
+        return False
+    alike = len(slip) == len(answer) or (slip[:1] == answer[:1] and abs(len(slip) - len(answer)) == 1)
+    return sorted(slip) == sorted(answer) or (ratio >= _CLOSE and alike)
 
 
 def _list_slips(problem: Problem, answer: str) -> list[str]:

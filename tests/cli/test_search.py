@@ -237,12 +237,37 @@ def test_files_without_a_folder_are_refused_at_once(here: Path, capsys: Capsys, 
     assert not (here / "x.yml").exists()
 
 
+DAMAGES: list[tuple[str, Any]] = [
+    ("values", {}), ("values", []), ("values", [1e308]), ("error", "x"), ("passages", None), ("plan", [1]), ("how", 5)
+]  # fmt: skip
+
+
+def _damage_trial(part: str, value: object) -> dict[str, Any]:
+    """A trial, as a log has it, one part of which is something else."""
+    measured: dict[str, Any] = {
+        "values": [0.1],
+        "error": 0.01,
+        "first": 0.1,
+        "passages": 4,
+        "layers": 3,
+        "plan": "x",
+        "problem": "",
+    }
+    made: dict[str, Any] = {"point": {"t": 0.5}, "how": "start", "parents": []}
+    for each in (measured, made):
+        each.update({part: value} if part in each else {})
+    trial = {"number": 0, "phase": "cma", "generation": 0, "proposal": made, "measured": measured, "seconds": 1.0}
+    return {"trial": trial}
+
+
 def test_a_damaged_line_of_a_log_is_named(tmp_path: Path, capsys: Capsys) -> None:
     """The message has the number of the line and says what it is not."""
     for line, what in (
         ({"trial": 3}, "a trial"),
         ({"trial": {"proposal": {}}}, "a trial"),
         ({"losses": []}, "the losses"),
+        ({"another": 1}, "the losses"),
+        *((_damage_trial(part, value), "a trial") for part, value in DAMAGES),
     ):
         (tmp_path / "log.jsonl").write_text(f"{json.dumps({KIND.name: KIND.version})}\n{json.dumps(line)}\n")
         code, _, err = run(capsys, "search", "show", str(tmp_path / "log.jsonl"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from stacker.errors import Problem, StackerError, did_you_mean, find_answer
-from stacker.spec.corrections import correct_text
+from stacker.spec.corrections import _is_sure, correct_text
 from stacker.spec.parser import parse_spec
 
 SOURCE = "spec.yml"
@@ -35,7 +35,7 @@ def corrected(text: str, find: Callable[[str], Sequence[Problem]] = find_problem
         pytest.param("naem:   x\r", "name:   x\r", id="line ends of Windows"),
         pytest.param("output: {dtyp: keep, shard_sise: 5GB}", "output: {dtype: keep, shard_size: 5GB}", id="two"),
         pytest.param("output:\n  dtyp: keep\n\n\n", "output:\n  dtype: keep\n\n\n", id="blank lines"),
-        pytest.param("ouput: {dtyp: bfloat17}", "output: {dtype: bfloat16}", id="one behind another"),
+        pytest.param("ouput: {dtyp: bflaot16}", "output: {dtype: bfloat16}", id="one behind another"),
         pytest.param("base: donro", "base: donor", id="a donor"),
         pytest.param("emoji: 😀", "emoji: 😀", id="nothing near"),
     ],
@@ -86,3 +86,20 @@ def test_equal_answers_are_both_named() -> None:
     assert find_answer(did_you_mean("slrp", ["slerp", "linear"])) == "slerp"
     assert find_answer("did you mean 'op' where it says 'opp'?") == "op"
     assert find_answer("known: a, b") == ""
+
+
+@pytest.mark.parametrize(
+    ("slip", "answer"),
+    [("near", "linear"), ("lerp", "slerp"), ("dare", "dare_ties"), ("model2", "model1"), ("m12", "m21")],
+)
+def test_words_that_are_merely_similar_are_not_replaced(slip: str, answer: str) -> None:
+    """A word that may mean something else stays, though the hint names a similar one."""
+    assert not _is_sure(answer, slip)
+
+
+@pytest.mark.parametrize(
+    ("slip", "answer"), [("naem", "name"), ("wieght", "weight"), ("blnd", "blend"), ("o_proj", "attn.o")]
+)
+def test_slips_of_the_hand_are_replaced(slip: str, answer: str) -> None:
+    """Letters that are exchanged, left out or doubled, and answers that are no similar words."""
+    assert _is_sure(answer, slip)

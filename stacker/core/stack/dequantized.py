@@ -81,7 +81,11 @@ def _dequantize(donor: Donor, dtype: Dtype) -> tuple[Donor, list[Problem]]:
         quantized="",
         descriptions={},
     )
-    problems = [*_check_plain(donor, kept, weights), *check_tensors(donor.architecture, config, whole, placements)]
+    problems = [
+        *_check_plain(donor, kept, weights),
+        *_check_companions(donor, config, kept, weights),
+        *check_tensors(donor.architecture, config, whole, placements),
+    ]
     return plain, problems
 
 
@@ -137,6 +141,20 @@ def _check_plain(donor: Donor, kept: Mapping[str, DonorTensor], weights: list[Qu
     if odd is not None or not weights:
         what = f"{odd.name} is {odd.dtype.label}" if odd else "none of its tensors are known to be quantised"
         yield _refuse(donor, what)
+
+
+def _check_companions(
+    donor: Donor, config: Mapping[str, Json], kept: Mapping[str, DonorTensor], weights: list[QuantizedWeight]
+) -> Iterator[Problem]:
+    """Report a tensor beside a quantised weight that is neither the family's nor known: it may change the weight."""
+    modules = {weight.name.rpartition(".")[0] for weight in weights}
+    known = {"weight", "bias"} | {weight.name.rpartition(".")[2] for weight in weights}
+    expected = _list_shapes(donor, config)
+    for name in kept:
+        module, _, last = name.rpartition(".")
+        if module in modules and last not in known and not last.endswith("bias") and name not in expected:
+            yield _refuse(donor, f"what '{name}' does to the weight beside it is not known")
+            return
 
 
 _PLAIN = (Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16)

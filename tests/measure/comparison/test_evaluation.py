@@ -135,6 +135,7 @@ def test_other_tokenizers_are_compared_by_bytes(home: Path) -> None:
     assert found.notes == ("two reads other tokens than one: compare bits a byte, not loss a token",)
 
 
+@pytest.mark.filterwarnings("ignore::stacker.errors.ProblemWarning")
 @pytest.mark.parametrize("examination", [Examination(PASSAGES, (), Windowing(16, 8)), Examination((), QUESTIONS)])
 def test_a_broken_stack_is_named(home: Path, examination: Examination, tmp_path: Path) -> None:
     """A stack whose states overflow has no loss; it is refused by name, and nothing is kept."""
