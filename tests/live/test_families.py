@@ -102,4 +102,6 @@ def check_streamed(family: str, stack: Stack, live: LiveStack) -> None:
             stack.live_stack(dtype="float32", max_memory=memory.streamed)
     else:
         streamed = stack.live_stack(dtype="float32", max_memory=memory.streamed)
-        assert torch.equal(logits_of(streamed.model), logits_of(live.model))
+        expected = logits_of(live.model)
+        assert torch.equal(logits_of(streamed.model), expected)
+        assert torch.equal(logits_of(streamed.model), expected), "once more, as layers may be placed directly now"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from stacker.compose import draw_blueprint
 from stacker.errors import StackerError
+from stacker.live.filling.loading import load_layer
 from stacker.live.forecast.memory import predict_memory
 from stacker.live.forward_pass import start_pass
-from tests.families.oracle import TOKENS, greedy_tokens
+from tests.families.oracle import TOKENS, greedy_tokens, logits_of
 from tests.live.lives import stack_of, write_donors, write_spec
 
 LIMITED = """
@@ -66,6 +68,32 @@ def test_generation_and_repeated_passes(tmp_path: Path) -> None:
     assert greedy_tokens(streamed.model) == greedy_tokens(live.model)
     with torch.no_grad():
         assert torch.equal(streamed.model(TOKENS).logits, live.model(TOKENS).logits)
+
+
+def test_layers_are_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers loads each layer in the first pass; later passes place what was read, and compute the same."""
+    stack = stack_of(write_donors(tmp_path, vocab=64), ["a[0:6]", "b[0:6]", "a[3:6]"])
+    loaded: list[object] = []
+
+    def load(hollow: Any, state: Any) -> None:
+        loaded.append(state)
+        load_layer(hollow, state)
+
+    monkeypatch.setattr("stacker.live.filling.streaming.load_layer", load)
+    streamed = stack.live_stack(max_memory=predict_memory(draw_blueprint(stack)).streamed)
+    expected = logits_of(stack.live_stack().model)
+    for _ in range(3):
+        assert torch.equal(logits_of(streamed.model), expected)
+    assert len(loaded) == len(streamed.layers) == 15
+
+
+def test_converted_layers_are_loaded_in_each_pass(tmp_path: Path) -> None:
+    """Where transformers makes other numbers of what was read, nothing is placed directly."""
+    stack = stack_of(write_donors(tmp_path, vocab=64), ["a[0:6]", "b[0:6]"])
+    limit = predict_memory(draw_blueprint(stack), "float32").streamed
+    streamed, expected = stack.live_stack(dtype="float32", max_memory=limit), stack.live_stack(dtype="float32")
+    for _ in range(3):
+        assert torch.equal(logits_of(streamed.model), logits_of(expected.model))
 
 
 def test_single_layers(tmp_path: Path) -> None:
